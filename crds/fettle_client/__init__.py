@@ -1,0 +1,1 @@
+"""`ResourceClient`: how every part reads and writes manifests, and its implementation for Kubernetes."""

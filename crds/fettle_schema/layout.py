@@ -1,0 +1,28 @@
+"""Where things lie inside the workspace. Paths are relative, with forward slashes."""
+
+from fettle_schema.names import job_directory
+
+MODELS = "models"
+DATASETS = "datasets"
+UPLOADS = "uploads"
+JOBS = "jobs"
+ADAPTERS = "adapters"
+HUGGING_FACE_HOME = "huggingface"
+
+RUN_FILE = "run.json"
+LOG_FILE = "log.txt"
+METRICS_FILE = "metrics.jsonl"
+RESULT_FILE = "result.json"
+FINDINGS_FILE = "findings.json"
+CHECKPOINTS = "checkpoints"
+CHECKPOINT_MANIFEST = "fettle-checkpoint.json"
+
+
+def attempt_directory(job_name: str, uid: str, attempt: int) -> str:
+    """The only directory that an attempt writes to, apart from publishing and the job's log and metrics."""
+    return f"{job_directory(job_name, uid)}/attempts/{attempt}"
+
+
+def artifact_directory(kind_directory: str, name: str, digest: str) -> str:
+    """Where an artifact is published; `digest` is `sha256:<hex>`."""
+    return f"{kind_directory}/{name}/{digest.removeprefix('sha256:')[:12]}"
