@@ -40,6 +40,8 @@ class Attempts(Model):
 
     current: int = 0
     """Number of the newest attempt; 1 is the first."""
+    restarts: int = 0
+    """Attempts after the first."""
     failures: int = 0
     """Attempts that failed and were repeated; counts against `limits.maxRetries`."""
     preemptions: int = 0
@@ -75,6 +77,8 @@ class Progress(Model):
     """Tokens trained on in a second, all processes together."""
     eta_seconds: float | None = None
     """Time to the last step."""
+    eta: ShortText | None = None
+    """The same for people, for example `3m20s`."""
     peak_memory_bytes: int | None = None
     """Most memory used by one process: of the GPU, or resident on the CPU."""
     attempt: int | None = None
@@ -122,6 +126,8 @@ class Resolved(Model):
 
     image: Annotated[str, Field(max_length=512)] | None = None
     """Trainer image."""
+    gpus: int | None = None
+    """GPUs of all pods of a run together."""
     config_digest: ShortText | None = None
     """Digest of the RunConfig without the attempt."""
     hyperparameters: dict[str, Any] | None = None

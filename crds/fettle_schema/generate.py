@@ -1,0 +1,63 @@
+"""`python -m fettle_schema.generate [--check] [ROOT]`: writes what is generated from the schema, or proves it current."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from fettle_schema.crd import ADAPTER, DEFINITIONS, TRAINING_JOB
+from fettle_schema.documents import field_table, rule_table
+from fettle_schema.manifests import dump_manifest
+
+_HEADER = "# Generated from crds/fettle_schema by `make generate`; do not edit.\n"
+
+
+def generated_files(root: Path) -> dict[Path, str]:
+    """Path → content of every generated file."""
+    files: dict[Path, str] = {}
+    for definition in DEFINITIONS:
+        text = _HEADER + dump_manifest(definition.manifest())
+        files[root / "crds" / f"{definition.plural}.yaml"] = text
+    readme = root / "crds" / "README.md"
+    files[readme] = _with_tables(readme.read_text())
+    return files
+
+
+def _with_tables(text: str) -> str:
+    tables = {
+        "trainingjob-spec": field_table(TRAINING_JOB, "spec"),
+        "trainingjob-status": field_table(TRAINING_JOB, "status"),
+        "trainingjob-rules": rule_table(TRAINING_JOB.rules),
+        "adapter-spec": field_table(ADAPTER, "spec"),
+        "adapter-status": field_table(ADAPTER, "status"),
+        "adapter-rules": rule_table(ADAPTER.rules),
+    }
+    for name, table in tables.items():
+        begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        text, count = pattern.subn(lambda _found, b=begin, t=table, e=end: f"{b}\n{t}\n{e}", text)  # type: ignore[misc]
+        if count != 1:
+            raise SystemExit(f"crds/README.md: expected one section {begin}")
+    return text
+
+
+def main() -> None:
+    """Write the files, or with --check exit 1 and name those that differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("root", nargs="?", type=Path, default=Path.cwd())
+    arguments = parser.parse_args()
+    stale = []
+    for path, content in generated_files(arguments.root).items():
+        if path.exists() and path.read_text() == content:
+            continue
+        stale.append(str(path.relative_to(arguments.root)))
+        if not arguments.check:
+            path.write_text(content)
+    if stale and arguments.check:
+        sys.exit(f"out of date, run `make generate`: {', '.join(stale)}")
+    print("generated:", ", ".join(stale) or "nothing to do")
+
+
+if __name__ == "__main__":
+    main()
