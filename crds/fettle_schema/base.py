@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-GROUP = "fettle.dev"
+from fettle_schema.names import GROUP as GROUP  # there, so that the names can be had without pydantic
+
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 

@@ -1,4 +1,4 @@
-"""`python -m fettle_schema.generate [--check] [ROOT]`: writes what is generated from the schema, or proves it current."""
+"""`python -m fettle_schema.generate [--check] [ROOT]`: writes what the schema decides, or proves that it is current."""
 
 import argparse
 import re

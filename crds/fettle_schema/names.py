@@ -3,8 +3,7 @@
 import hashlib
 import re
 
-from fettle_schema.base import GROUP
-
+GROUP = "fettle.dev"
 MAX_JOB_NAME = 52
 
 LABEL_JOB = f"{GROUP}/training-job"

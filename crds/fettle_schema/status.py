@@ -50,6 +50,8 @@ class Attempts(Model):
     """Uids of pods that are in these counts."""
     without_progress: int = 0
     """Preempted or replaced attempts in a row that made no step."""
+    last_step: int = 0
+    """Steps that were done when a run was taken away last: what the next one is measured by."""
 
 
 class Progress(Model):

@@ -84,7 +84,7 @@ def _parse(kind: Kind, spec: Any) -> tuple[dict[str, Any] | None, list[FieldErro
     if spec is None:
         return None, [FieldError("spec", "Required value")]
     try:
-        return kind.spec.model_validate_json(json.dumps(spec), strict=True).manifest(), []
+        return kind.spec.model_validate_json(json.dumps(spec), strict=True, by_name=False).manifest(), []
     except ValidationError as error:
         found = [_field_error(detail) for detail in error.errors(include_url=False)]
         return None, list(dict.fromkeys(found))

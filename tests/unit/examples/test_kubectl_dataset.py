@@ -15,22 +15,28 @@ import pytest
 
 DATASET_PATH = Path(__file__).parents[3] / "examples" / "datasets" / "kubectl"
 
-VERBS = frozenset(
+
+def word_set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+VERBS = word_set(
     "annotate api-resources apply auth autoscale config cordon cp create delete describe diff drain edit events "
-    "exec explain expose get label logs patch port-forward rollout run scale set taint top uncordon wait".split()
+    "exec explain expose get label logs patch port-forward rollout run scale set taint top uncordon wait"
 )
-SUBCOMMANDS = frozenset(
-    "can-i current-context get-contexts history image pause restart resume set-context status undo "
-    "use-context env generic list".split()
+SUBCOMMANDS = word_set(
+    "can-i current-context env generic get-contexts history image list pause restart resume set-context status "
+    "undo use-context"
 )
-KINDS = frozenset(
-    "adapter adapters configmap configmaps cronjob cronjobs daemonset daemonsets deployment deployments "
-    "ingress ingresses job jobs namespace namespaces node nodes pod pods pvc secret secrets service "
-    "services statefulset statefulsets tj".split()
+KINDS = word_set(
+    "adapter adapters configmap configmaps cronjob cronjobs daemonset daemonsets deployment deployments ingress "
+    "ingresses job jobs namespace namespaces node nodes pod pods pvc secret secrets service services statefulset "
+    "statefulsets tj"
 )
-VALUES = frozenset(
+VALUES = word_set(
     "Available Complete NoExecute NoSchedule NodePort PreferNoSchedule Ready Warning cancel client condition "
-    "containers cpu creationTimestamp false json memory merge metadata name server spec strategy suspend true wide yaml".split()
+    "containers cpu creationTimestamp false json memory merge metadata name server spec strategy suspend true "
+    "wide yaml"
 )
 VOCABULARY = VERBS | SUBCOMMANDS | KINDS | VALUES | {"kubectl", "sh"}
 

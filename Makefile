@@ -1,0 +1,103 @@
+# What each target needs, it sets up: uv, Python packages, Debian packages, Go and the test cluster's programs.
+# All of that is kept outside the tree, in $(FETTLE_CACHE) and in uv's own cache, so a second checkout is fast.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export FETTLE_CACHE ?= $(HOME)/.cache/fettle
+export PYTHONUNBUFFERED := 1
+# Training and tests share two cores with each other: waiting threads must not spin.
+export OMP_WAIT_POLICY := PASSIVE
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE ?= 1
+
+UV := $(shell command -v uv || echo $(FETTLE_CACHE)/uv/bin/uv)
+PYTHON := .venv/bin/python
+RUN := .venv/bin
+SAY = @printf '\033[1m==> %s\033[0m\n'
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# -- setting up ------------------------------------------------------------------------------------------------
+
+$(FETTLE_CACHE)/uv/bin/uv:
+	$(SAY) "uv is missing: installing it from PyPI into $(FETTLE_CACHE)/uv"
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -qy python3 python3-venv ca-certificates; }
+	@python3 -m venv $(FETTLE_CACHE)/uv
+	@$(FETTLE_CACHE)/uv/bin/python -m pip install --quiet uv
+
+.venv/installed: pyproject.toml uv.lock | $(if $(filter /%,$(UV)),$(UV))
+	$(SAY) "installing the locked Python packages (about 5 GB the first time: PyPI's torch)"
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.PHONY: install
+install: .venv/installed ## install the Python packages into .venv
+
+.PHONY: machine
+machine: .venv/installed
+	@$(PYTHON) -m tests.cluster install || echo "Debian packages could not be installed: tests that need a node are left out"
+	@$(PYTHON) -m tests.cluster build || echo "the test cluster could not be built: tests that need it are left out"
+
+# -- trying it -------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv/installed ## fetch a small model, fine-tune it here, and show what it learned
+	@$(RUN)/fettle demo
+
+# -- checking it -----------------------------------------------------------------------------------------------
+
+.PHONY: format
+format: .venv/installed ## format the code
+	@$(RUN)/ruff format --quiet .
+	@$(RUN)/ruff check --quiet --fix .
+
+.PHONY: generate
+generate: .venv/installed ## write the CRDs and reference tables from the schema
+	@$(PYTHON) -m fettle_schema.generate
+
+.PHONY: verify
+verify: .venv/installed ## format, lint, types, import contracts, generated files, unit tests
+	$(SAY) "format and lint"
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	$(SAY) "types"
+	@$(RUN)/mypy
+	$(SAY) "import contracts"
+	@$(RUN)/lint-imports
+	$(SAY) "generated files"
+	@$(PYTHON) -m fettle_schema.generate --check
+	$(SAY) "unit tests"
+	@$(PYTHON) -m pytest -q tests -m 'not trainer and not cluster and not node and not slow'
+
+.PHONY: test
+test: verify machine ## all tests but the slow ones, on a real API server and a real kubelet
+	$(SAY) "tests with real trainings, a real API server and a real kubelet"
+	@$(PYTHON) -m pytest -q tests -m '(trainer or cluster or node) and not slow'
+
+.PHONY: test-all
+test-all: verify machine ## test, and what takes longer; writes docs/test-all.md
+	@$(PYTHON) -m pytest -q tests -m 'trainer or cluster or node or slow' --summary docs/test-all.md
+
+# -- the test cluster and the images ---------------------------------------------------------------------------
+
+.PHONY: cluster-up
+cluster-up: machine ## start a Kubernetes with a node; prints the kubeconfig to use
+	@$(PYTHON) -m tests.cluster up --node
+
+.PHONY: cluster-down
+cluster-down: .venv/installed ## end it and leave nothing behind
+	@$(PYTHON) -m tests.cluster down
+
+.PHONY: images
+images: machine ## build the operator, facade and trainer images
+	@$(PYTHON) images/build.py all
+
+# -- measuring it ----------------------------------------------------------------------------------------------
+
+.PHONY: bench-start
+bench-start: .venv/installed ## time to the first optimizer step: fettle run, the trainer by hand, bare TRL
+	@$(PYTHON) -m tests.bench.start

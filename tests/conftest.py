@@ -1,0 +1,66 @@
+"""Which tests this machine cannot run, and why: they are left out by name, never silently, and never in CI."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import machine
+
+LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--summary", metavar="FILE", help="write a summary of the run as Markdown")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons: dict[str, list[str]] = {}
+    checks = {"cluster": machine.missing_for_control_plane, "node": lambda: missing_for_end_to_end()}
+    for marker, check in checks.items():
+        selected = [item for item in items if item.get_closest_marker(marker)]
+        missing = check() if selected and not os.environ.get("FETTLE_TEST_KUBECONFIG") else []
+        if missing:
+            reasons[f"{len(selected)} tests marked {marker}"] = missing
+            items[:] = [item for item in items if item not in selected]
+            config.hook.pytest_deselected(items=selected)
+    config.stash[LEFT_OUT] = reasons
+
+
+def missing_for_end_to_end() -> list[str]:
+    return [*machine.missing_for_node(), *machine.missing_for_images()]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash.get(LEFT_OUT, {}) and os.environ.get("CI") == "true":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for what, why in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.section(f"left out: {what}", yellow=True)
+        for reason in why:
+            terminalreporter.line(f"- {reason}")
+    if target := config.getoption("--summary"):
+        write_summary(terminalreporter, Path(target))
+
+
+def write_summary(reporter: pytest.TerminalReporter, target: Path) -> None:
+    counts = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    slowest = sorted(
+        (report for report in reporter.stats.get("passed", []) if report.when == "call"),
+        key=lambda report: report.duration,
+        reverse=True,
+    )[:15]
+    lines = [
+        "# The last run of `make test-all`",
+        "",
+        ", ".join(f"{count} {name}" for name, count in counts.items()),
+        "",
+        "| slowest tests | seconds |",
+        "|---|---|",
+        *(f"| `{report.nodeid}` | {report.duration:.1f} |" for report in slowest),
+        "",
+    ]
+    target.write_text("\n".join(lines))
