@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from tests.cluster.processes import ClusterError
 
 # 404: no such object. 409: it is there already. 403, 500, 503: the built-in roles are not in place yet.
-NOT_YET = (403, 404, 409, 500, 503)
+# 429, 504: a busy server fills its caches.
+NOT_YET = (403, 404, 409, 429, 500, 503, 504)
 
 
 class ApiClient:
@@ -49,8 +50,10 @@ class ApiClient:
         """Deletes an object, or finds it gone."""
         self._call("DELETE", path)
 
-    def close(self) -> None:
-        """Closes the connection; the next call opens another."""
+    def __enter__(self) -> ApiClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -59,16 +62,21 @@ class ApiClient:
             "Authorization": f"Bearer {self._token}",
             "Content-Type": merge if method == "PATCH" else "application/json",
         }
+        payload = json.dumps(body) if body is not None else None
+        # Twice, because the server closes idle connections.
+        answered = self._send(method, path, payload, headers) or self._send(method, path, payload, headers)
+        if not answered or answered[0] in NOT_YET:
+            return None
+        code, text = answered
+        if code >= 400:
+            raise ClusterError(f"{method} {path}: {code} {text}")
+        return json.loads(text) if text.startswith("{") else text
+
+    def _send(self, method: str, path: str, payload: str | None, headers: dict[str, str]) -> tuple[int, str] | None:
         try:
-            self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            self._connection.request(method, path, payload, headers)
             answer = self._connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):
-            # An idle connection may have been closed by the server; who polls comes again.
             self._connection.close()
             return None
-        if answer.status in NOT_YET:
-            return None
-        if answer.status >= 400:
-            raise ClusterError(f"{method} {path}: {answer.status} {text.decode(errors='replace')}")
-        return json.loads(text) if text.startswith(b"{") else text.decode()

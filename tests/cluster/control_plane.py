@@ -29,8 +29,8 @@ class ControlPlane:
         """A new connection as administrator."""
         return ApiClient(self.kubeconfig, self.credentials.authority)
 
-    def up(self, with_node: bool, slot_lock: int) -> None:
-        """Starts the servers and returns when a Pod could be created.
+    def start(self, with_node: bool, slot_lock: int) -> None:
+        """Starts the servers.
 
         With a node the API server listens on the link to it, else on the loopback interface; never beyond.
         """
@@ -42,11 +42,13 @@ class ControlPlane:
         self._start("kube-controller-manager", self._controller_flags())
         scheduler = self.credentials.kubeconfig("scheduler")
         self._start("kube-scheduler", f"--kubeconfig={scheduler} --leader-elect=false --secure-port=0")
-        api = self.api()
+
+    def wait_until_ready(self) -> None:
+        """Returns when a Pod could be created."""
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self.processes.wait_until("the API server is ready", lambda: api.get("/readyz"))
-        self.processes.wait_until("controllers work", lambda: api.get(account))
-        api.close()
+        with self.api() as api:
+            self.processes.wait_until("the API server is ready", lambda: api.get("/readyz"))
+            self.processes.wait_until("controllers work", lambda: api.get(account))
 
     def _start(self, name: str, flags: str, *keep_open: int) -> None:
         self.processes.start(name, self.kubebox / "kubebox", name, *flags.split(), keep_open=keep_open)
@@ -74,7 +76,7 @@ class ControlPlane:
             --kubelet-client-key={pki}/kubelet-client.key
             --kubelet-preferred-address-types=InternalIP
             --service-account-issuer=https://kubernetes.default.svc
-            --service-account-key-file={pki}/service-accounts.key
+            --service-account-key-file={pki}/service-accounts.pub
             --service-account-signing-key-file={pki}/service-accounts.key"""
 
     def _controller_flags(self) -> str:

@@ -84,7 +84,9 @@ class Credentials:
         self._certificate("server", "/CN=kube-apiserver")
         self._certificate("kubelet-client", "/O=system:masters/CN=kube-apiserver")
         curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        run("openssl", "genpkey", *curve, "-out", self.pki / "service-accounts.key")
+        key = self.pki / "service-accounts.key"
+        run("openssl", "genpkey", *curve, "-out", key)
+        run("openssl", "pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub"))
         lines = []
         for file, user in USERS.items():
             token = secrets.token_hex(16)

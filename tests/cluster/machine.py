@@ -70,6 +70,11 @@ def missing_for_node() -> list[str]:
     return reasons
 
 
+def missing_for_images() -> list[str]:
+    """Reasons why images cannot be built here, as sentences; empty if they can."""
+    return _missing_packages({name: IMAGE_PROGRAMS[name] for name in ("buildah", "mmdebstrap")})
+
+
 def missing_for_egress() -> list[str]:
     """Reasons why pods of this machine cannot reach outward, as sentences; empty if they can."""
     return _missing_packages({"slirp4netns": "slirp4netns"})

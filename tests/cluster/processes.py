@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from tests.cluster.machine import SEARCH_PATH
 
 STATE_FILE = "processes.json"
+# A process begins only when it is written down who it is: if we are killed before, the pipe ends, and so does it.
+GATE = 'read -r go && exec "$@" </dev/null'
 
 
 class ClusterError(RuntimeError):
@@ -52,7 +54,9 @@ def started_at(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    state, thread_count = fields[0], int(fields[17])
+    # A first thread that has ended says nothing about the others, which may still hold locks.
+    return None if state in "ZX" and thread_count <= 1 else fields[19]
 
 
 def children(pid: int) -> list[int]:
@@ -60,6 +64,13 @@ def children(pid: int) -> list[int]:
     with suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def write_atomically(path: Path, content: object) -> None:
+    """Writes JSON such that who is killed meanwhile leaves the old content or the new."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(content, indent=1) + "\n")
+    draft.replace(path)
 
 
 def wait_until(what: str, check: Callable[[], object], seconds: float) -> None:
@@ -85,20 +96,30 @@ class Processes:
         The descriptors in `keep_open` stay open in it: the locks on them last as long as the process.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
-        words = [str(word) for word in argv]
+        words = ["sh", "-c", GATE, "sh", *(str(word) for word in argv)]
+        gate, opener = os.pipe()
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         actions: list[Any] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, gate, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(self.logs / name), append, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
             # Onto itself: clears close-on-exec for this one process, not for others started meanwhile.
             *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in keep_open),
         ]
-        # Not Popen: the process shall outlive us without a warning that it does.
-        pid = os.posix_spawnp(words[0], words, clean_environment(), file_actions=actions, setsid=True)
+        try:
+            # Not Popen: the process shall outlive us without a warning that it does.
+            pid = os.posix_spawnp("sh", words, clean_environment(), file_actions=actions, setsid=True)
+            self.adopt(name, pid)
+            os.write(opener, b"go\n")
+        finally:
+            os.close(gate)
+            os.close(opener)
+        return pid
+
+    def adopt(self, name: str, pid: int) -> None:
+        """Takes over a process that one of ours has started."""
         with self._known() as known:
             known[name] = Process(pid, started_at(pid) or "")
-        return pid
 
     def stop(self, name: str, sig: signal.Signals = signal.SIGTERM, wrapped: bool = False) -> None:
         """Ends one process and waits until it has; after 10 s by SIGKILL. No such process is no error.
@@ -106,7 +127,7 @@ class Processes:
         `wrapped` sends the signal to its children: nsenter and unshare pass none on.
         """
         with self._known() as known:
-            process = known.pop(name, None)
+            process = known.get(name)
         if not process:
             return
         deadline = time.monotonic() + 10
@@ -118,6 +139,9 @@ class Processes:
             time.sleep(0.02)
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
+        # Forgotten only now, so that a `down` that is killed can be repeated.
+        with self._known() as known:
+            del known[name]
 
     def stop_all(self) -> None:
         """Ends all of them, the youngest first."""
@@ -161,6 +185,4 @@ class Processes:
         before = dict(known)
         yield known
         if known != before:
-            draft = self._file.with_suffix(".tmp")
-            draft.write_text(json.dumps(known, indent=1))
-            draft.replace(self._file)
+            write_atomically(self._file, known)

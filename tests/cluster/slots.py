@@ -90,6 +90,13 @@ def take(number: int | None = None) -> Iterator[tuple[Slot, int]]:
     raise ClusterError(f"{which} in use: other clusters run on this machine, or programs on ports {FIRST_PORT}+")
 
 
+@contextmanager
+def abandoned(slot: Slot) -> Iterator[bool]:
+    """Whether no living cluster holds the slot; nobody takes it meanwhile."""
+    with closing(_Lock(slot)) as lock:
+        yield lock.taken
+
+
 class _Lock:
     def __init__(self, slot: Slot) -> None:
         folder = Path(tempfile.gettempdir()) / f"fettle-slots-{os.getuid()}"
