@@ -144,7 +144,9 @@ class ResourceClient(Protocol):
         uid: str | None = None,
     ) -> Manifest:
         """Server-side apply of `status`: fields that this manager owned and no longer names are removed.
-        With `resource_version`, raises ConflictError if the resource has changed since; with `uid`, if it is another."""
+
+        Raises ConflictError if the resource has changed since `resource_version`, or is another than `uid`.
+        """
         ...
 
     async def delete(

@@ -1,0 +1,83 @@
+"""A facade for tests: the real application over a MemoryClient and a temporary workspace."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from fettle_api.app import create_app
+from fettle_api.logs import WorkspaceLogs
+from fettle_api.settings import ApiSettings
+from fettle_api.workspace import Workspace
+from fettle_client.protocol import TRAINING_JOBS, Manifest, ResourceKind
+from fettle_schema.names import job_directory
+from fettle_schema.validation import KINDS, admit
+from tests.support.memory_client import MemoryClient
+
+NAMESPACE = "default"
+
+
+class ReviewingClient(MemoryClient):
+    """A MemoryClient whose API server also reviews tokens: `tokens` maps a token to (audience, user)."""
+
+    def __init__(self) -> None:
+        super().__init__(admit=_admit)
+        self.tokens: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        if kind.kind != "TokenReview":
+            return await super().create(kind, manifest, dry_run)
+        await self._begin("create", kind, "", "")
+        audience, user = self.tokens.get(manifest["spec"]["token"], ("", {}))
+        if audience not in manifest["spec"]["audiences"]:
+            return {**manifest, "status": {"authenticated": False, "error": "invalid bearer token"}}
+        return {**manifest, "status": {"authenticated": True, "audiences": [audience], "user": user}}
+
+
+def _admit(kind: ResourceKind, manifest: Manifest, old: Manifest | None) -> Manifest:
+    return admit(manifest, old) if kind.kind in KINDS else manifest
+
+
+@dataclass
+class Facade:
+    """A running facade, and what a cluster would do to it."""
+
+    app: FastAPI
+    client: ReviewingClient
+    root: Path
+
+    def caller(self, dialect: str | None = "ainode", **options: Any) -> httpx.AsyncClient:
+        """A client of a dialect's own port, or of the main port for None."""
+        app = self.app.state.ports[dialect] if dialect else self.app
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", **options)
+
+    async def set_status(self, name: str, **status: Any) -> None:
+        """Write what operator and receiver would, and wait until the facade has seen it."""
+        seen = asyncio.Event()
+        self.app.state.store.subscribe(lambda changed: seen.set() if changed == name else None)
+        self.client.set_status(TRAINING_JOBS, name, status, NAMESPACE)
+        await asyncio.wait_for(seen.wait(), 5)
+
+    def job_path(self, name: str) -> Path:
+        """The job's directory in the workspace, made if needed."""
+        job = self.client.item(TRAINING_JOBS, name, NAMESPACE)
+        assert job is not None
+        path = self.root / job_directory(name, job["metadata"]["uid"])
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@asynccontextmanager
+async def running_facade(root: Path, **settings: Any) -> AsyncIterator[Facade]:
+    """A facade whose watch runs; `settings` are those of ApiSettings."""
+    client = ReviewingClient()
+    values: dict[str, Any] = {"namespace": NAMESPACE, "workspace": root, "default_gpus": 0, **settings}
+    app = create_app(ApiSettings(**values), client, root, WorkspaceLogs(Workspace(root)))
+    async with app.router.lifespan_context(app):
+        yield Facade(app, client, root)
