@@ -1,0 +1,102 @@
+"""The facade put together: the main application with every dialect below its prefix, and one for each port."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI, Response
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from fettle_api.access_log import AccessLog
+from fettle_api.auth import Authenticator, build_authenticator
+from fettle_api.dialects.ainode.routes import AINODE
+from fettle_api.dialects.dialect import Dialect
+from fettle_api.guards import Guard, render_errors
+from fettle_api.logs import LogSource
+from fettle_api.receiver import build_receiver
+from fettle_api.reports import Reports
+from fettle_api.service import Service
+from fettle_api.settings import ApiSettings
+from fettle_api.store import Store
+from fettle_api.token_reviews import PodTokens
+from fettle_api.workspace import Workspace
+from fettle_client.protocol import ResourceClient
+
+DIALECTS = (AINODE,)
+
+
+def create_app(
+    settings: ApiSettings,
+    client: ResourceClient,
+    workspace: Path,
+    logs: LogSource,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """The main application. `app.state.ports` holds, by dialect, what belongs on a port of its own;
+    `app.state.store` is what all of them read through.
+
+    Its lifespan runs the watch that all of them read from.
+    """
+    store = Store(client, settings.namespace, settings.cache_timeout_seconds)
+    reports = Reports(store, settings.progress_interval_seconds)
+    service = Service(settings, store, Workspace(workspace), logs, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store.start()
+        yield
+        await reports.stop()
+        await store.stop()
+
+    app = _application(lifespan)
+    render_errors(app, _render)
+    app.add_middleware(AccessLog)
+    _add_health(app, store)
+    app.include_router(build_receiver(store, PodTokens(client, settings.namespace), reports))
+    authenticator = build_authenticator(settings)
+    ports: dict[str, ASGIApp] = {}
+    for dialect in DIALECTS:
+        application = _dialect_application(dialect, service, settings, authenticator)
+        app.mount(f"/{dialect.name}", application)
+        ports[dialect.name] = AccessLog(application)
+    app.state.ports, app.state.store = ports, store
+    return app
+
+
+def _dialect_application(
+    dialect: Dialect, service: Service, settings: ApiSettings, authenticator: Authenticator
+) -> FastAPI:
+    application = _application()
+    application.include_router(dialect.build_router(service, settings))
+    application.add_middleware(Guard, authenticator=authenticator, render=dialect.render_error)
+    render_errors(application, dialect.render_error)
+    return application
+
+
+def _application(lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
+    return FastAPI(
+        lifespan=lifespan,  # type: ignore[arg-type]  # FastAPI's own type is generic over itself
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+
+def _add_health(app: FastAPI, store: Store) -> None:
+    @app.get("/healthz")
+    async def healthz(response: Response) -> dict[str, str]:
+        response.status_code = 200 if store.is_alive else 503
+        return {"status": "ok" if store.is_alive else "the watch has ended; restart this process"}
+
+    @app.get("/readyz")
+    async def readyz(response: Response) -> dict[str, str]:
+        is_ready = store.is_ready and store.is_alive
+        response.status_code = 200 if is_ready else 503
+        return {"status": "ok" if is_ready else "waiting for the first list of resources"}
+
+
+def _render(status: int, message: str, headers: Mapping[str, str]) -> Response:
+    return JSONResponse({"status": status, "message": message}, status, dict(headers))

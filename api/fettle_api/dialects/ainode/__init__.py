@@ -1,0 +1,1 @@
+"""AINode's training API: `wire` its types, `translate` pure conversion, `routes` HTTP."""

@@ -1,0 +1,134 @@
+"""The training configuration as AINode's clients send it: types, defaults and ranges of the document, and its words."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+METHODS = ("lora", "qlora", "full")
+MASK = "***"
+"""What an answer shows instead of a secret."""
+
+
+class ConfigError(ValueError):
+    """What is wrong with a configuration, all of it."""
+
+    def __init__(self, findings: list[str]) -> None:
+        super().__init__(f"Invalid training config: {'; '.join(findings)}")
+
+
+def _no_parent(path: str) -> str:
+    if ".." in path:
+        raise ValueError("must not contain '..'")
+    return path
+
+
+def _printable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _method(value: str) -> str:
+    if value not in METHODS:
+        raise ValueError(f"must be one of {', '.join(METHODS)}, got {value[:40]!r}")
+    return value
+
+
+Words = Annotated[str, AfterValidator(_printable), Field(max_length=512)]
+PathText = Annotated[str, AfterValidator(_printable), AfterValidator(_no_parent), Field(max_length=512)]
+Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=100_000_000)]
+Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+
+
+class TrainingConfig(BaseModel):
+    """Body of `POST …/jobs` and `config` of every job; `null` is the default, unknown fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
+
+    base_model: PathText = ""
+    dataset_path: PathText = ""
+    output_dir: PathText | None = None
+    method: Annotated[str, AfterValidator(_method)] = "lora"
+    num_epochs: Annotated[Number, Field(ge=1, le=1000)] = 3.0
+    batch_size: Count = 4
+    learning_rate: Annotated[Number, Field(gt=0)] = 2e-4
+    lora_rank: Count = 16
+    lora_alpha: Annotated[Number, Field(ge=1)] = 32.0
+    max_seq_length: Count = 2048
+    gradient_accumulation_steps: Count = 1
+    warmup_steps: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    eval_split: Annotated[Number, Field(ge=0, le=0.5)] = 0.1
+    eval_steps: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    use_gradient_checkpointing: bool = False
+    distributed: bool = False
+    num_nodes: Count = 1
+    dataset_id: PathText | None = None
+    run_name: Words | None = None
+    description: Annotated[str, AfterValidator(_printable), Field(max_length=4096)] | None = None
+    template_id: Words | None = None
+    hf_token: Annotated[str, Field(max_length=4096)] | None = Field(default=None, repr=False)
+    wandb_project: Annotated[Words, Field(max_length=253)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, value: Any) -> Any:
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+    def echo(self, only_given: bool = False) -> dict[str, Any]:
+        """The fields (those that came with the request), secrets replaced, whole numbers without a point."""
+        fields = self.model_dump(exclude_unset=only_given)
+        if fields.get("hf_token") is not None:
+            fields["hf_token"] = MASK
+        return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and value >= 1 else value
+
+
+def parse_config(body: Mapping[str, Any]) -> TrainingConfig:
+    """The configuration. Raises ConfigError with all findings, in the order of the fields."""
+    blank = _blank(body)
+    try:
+        config = TrainingConfig.model_validate(dict(body))
+    except ValidationError as error:
+        raise ConfigError(blank + [_sentence(finding) for finding in error.errors(include_url=False)]) from None
+    if config.template_id:
+        blank.append(f"template_id: unknown template {config.template_id!r}")
+    if blank:
+        raise ConfigError(blank)
+    return config
+
+
+def _blank(body: Mapping[str, Any]) -> list[str]:
+    required = ["base_model"] if body.get("dataset_id") else ["base_model", "dataset_path"]
+    values = {name: body.get(name) for name in required}
+    return [
+        f"{name} is required"
+        for name, value in values.items()
+        if value is None or (isinstance(value, str) and not value.strip())
+    ]
+
+
+def _sentence(finding: Mapping[str, Any]) -> str:
+    """One finding in AINode's words: `num_epochs must be >= 1`."""
+    name, kind, context = finding["loc"][0], finding["type"], finding.get("ctx") or {}
+    if kind == "value_error":
+        return f"{name} {context['error']}"
+    for key, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        if key in context:
+            bound = context[key]
+            return f"{name} must be {sign} {int(bound) if math.floor(bound) == bound else bound}"
+    if kind == "string_too_long":
+        return f"{name} must have at most {context['max_length']} characters"
+    wanted = {"int": "an integer", "float": "a number", "bool": "a boolean", "string": "a string", "finite": "a number"}
+    return f"{name} must be {wanted.get(kind.split('_')[0], 'of another type')}"

@@ -1,0 +1,22 @@
+"""What a dialect is to the application: a name, routes, and the shape of its errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from fettle_api.guards import ErrorRenderer
+from fettle_api.service import Service
+from fettle_api.settings import ApiSettings
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One published REST surface."""
+
+    name: str
+    """Prefix on the main port, and key of `dialect_ports`."""
+    build_router: Callable[[Service, ApiSettings], APIRouter]
+    """The routes, as they stand at the root of the dialect's own port."""
+    render_error: ErrorRenderer
+    """How every error looks, also those of routing and authentication."""

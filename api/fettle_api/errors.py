@@ -1,0 +1,119 @@
+"""Errors of the facade, and which HTTP status each has. Bodies are the dialects' business."""
+
+from collections.abc import Mapping
+
+from fettle_client.protocol import AlreadyExistsError, ConflictError, InvalidError, NotFoundError, UnavailableError
+from fettle_schema.errors import FettleError, InvalidManifestError
+
+
+class JobNotFoundError(FettleError):
+    """No such TrainingJob, confirmed at the API server."""
+
+    code = "JobNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"training job {name!r} not found")
+
+
+class JobFinishedError(FettleError):
+    """The job has ended already, or is being cancelled."""
+
+    code = "JobFinished"
+
+
+class FileMissingError(FettleError):
+    """Nothing there that may be read: no file, no regular file, or reached through a symbolic link."""
+
+    code = "FileMissing"
+
+
+class FileNameError(FettleError):
+    """A name that no file of ours can have."""
+
+    code = "FileName"
+
+
+class RangeError(FettleError):
+    """No byte of the asked range exists."""
+
+    code = "Range"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the file has {size_bytes} bytes; ask for a range inside")
+        self.size_bytes = size_bytes
+
+
+class BodyError(FettleError):
+    """The request's body is not what it should be."""
+
+    code = "Body"
+
+
+class BodyTooLargeError(FettleError):
+    """The request's body is larger than allowed."""
+
+    code = "BodyTooLarge"
+
+
+class UnauthenticatedError(FettleError):
+    """Nobody we know."""
+
+    code = "Unauthorized"
+
+
+class ForbiddenError(FettleError):
+    """Somebody who may not, or a page that may not speak for them."""
+
+    code = "Forbidden"
+
+
+class NotReadyError(FettleError):
+    """The cache has not been filled yet."""
+
+    code = "NotReady"
+
+
+_STATUS: Mapping[type[FettleError], int] = {
+    JobNotFoundError: 404,
+    FileMissingError: 404,
+    JobFinishedError: 409,
+    FileNameError: 400,
+    RangeError: 416,
+    BodyError: 400,
+    BodyTooLargeError: 413,
+    UnauthenticatedError: 401,
+    ForbiddenError: 403,
+    NotReadyError: 503,
+    InvalidManifestError: 400,
+    InvalidError: 400,
+    NotFoundError: 404,
+    AlreadyExistsError: 409,
+    ConflictError: 409,
+    UnavailableError: 503,
+}
+
+
+def status_of(error: FettleError) -> int:
+    """The HTTP status of an error; 500 for one that callers can do nothing about."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def message_of(error: FettleError) -> str:
+    """What a caller may read; nothing internal."""
+    status = status_of(error)
+    if status == 500:
+        return "Internal server error"
+    if isinstance(error, UnavailableError):
+        return "The API server cannot be reached; try again later"
+    return str(error)
+
+
+def headers_of(error: FettleError) -> dict[str, str]:
+    """Headers that belong to an error's answer."""
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": 'Bearer, Basic realm="fettle"'}
+    if isinstance(error, RangeError):
+        return {"Content-Range": f"bytes */{error.size_bytes}"}
+    if status_of(error) == 503:
+        return {"Retry-After": "2"}
+    return {}

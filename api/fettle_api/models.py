@@ -1,0 +1,110 @@
+"""Neutral requests and views: what dialects give to the service and get from it. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fettle_schema.run import ProgressEvent
+from fettle_schema.status import TrainingJobStatus
+from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.vocabulary import Phase
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A training job that somebody asks for through a dialect."""
+
+    name: str
+    """Name of the resource."""
+    dialect: str
+    """Which dialect."""
+    original_id: str
+    """The job's id in that dialect."""
+    base_model: str
+    """Alias, directory in the workspace, or hub id."""
+    dataset: str | None
+    """Alias, path in the workspace, or hub id."""
+    spec: Mapping[str, Any]
+    """The rest of `spec`, in camelCase."""
+    request: Mapping[str, Any]
+    """The request for echoing, secrets replaced by `***`."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variable → value."""
+    description: str | None = None
+    """Words of the caller."""
+    run_name: str | None = None
+    """The caller's name for it."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A TrainingJob as the dialects see it."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    spec: TrainingJobSpec
+    status: TrainingJobStatus
+    dialect: str | None = None
+    original_id: str | None = None
+    request: Mapping[str, Any] | None = None
+    description: str | None = None
+    run_name: str | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """The phase; a job that the operator has not seen yet is pending."""
+        return self.status.phase or Phase.PENDING
+
+    @property
+    def is_finished(self) -> bool:
+        """It has ended."""
+        return self.phase.is_finished
+
+    @property
+    def is_stopping(self) -> bool:
+        """It was cancelled, and its pods may still be there."""
+        return self.spec.cancel and not self.is_finished
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a job's log; `time` is None where the line has none."""
+
+    time: datetime | None
+    text: str
+
+
+@dataclass(frozen=True)
+class JobLog:
+    """The end of a job's log and of its series of reports."""
+
+    job: JobView
+    lines: tuple[LogLine, ...] = ()
+    line_count: int = 0
+    events: tuple[ProgressEvent, ...] = ()
+    event_count: int = 0
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One regular file."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """What a job published so far."""
+
+    job: JobView
+    files: tuple[FileEntry, ...] = ()

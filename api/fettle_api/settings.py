@@ -1,0 +1,75 @@
+"""Settings of the facade's process, read from `FETTLE_API_*` once in `__main__`; nothing else reads the environment."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ApiSettings(BaseSettings):
+    """One facade serves one namespace: the one whose claim it mounts."""
+
+    model_config = SettingsConfigDict(env_prefix="FETTLE_API_", use_attribute_docstrings=True, extra="forbid")
+
+    namespace: str = "default"
+    """Namespace whose resources are served."""
+    workspace: Path = Path("/workspace")
+    """Where the namespace's claim is mounted."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Main port: every dialect below its prefix, the progress receiver, /healthz."""
+    dialect_ports: dict[str, Annotated[int, Field(ge=0, le=65535)]] = {"ainode": 3000}
+    """Port on which a dialect is served at the root, by dialect."""
+    authentication: Literal["none", "apikey"] = "none"
+    """`none` is for loopback only; `apikey` wants the key as Bearer, X-API-Key or Basic password."""
+    api_key_file: Path | None = None
+    """File that holds the key of `apikey`."""
+    allowed_hosts: frozenset[str] = frozenset()
+    """Host names besides loopback that `none` answers to."""
+    allowed_origins: frozenset[str] = frozenset()
+    """Origins of web pages, besides the facade's own, that may call it, for example `https://ui.example.com`."""
+    model_aliases: dict[str, str] = {}
+    """Model name in a request → hub id, or directory in the workspace. For all dialects."""
+    dataset_aliases: dict[str, str] = {}
+    """Dataset name in a request → hub id, or path in the workspace. For all dialects."""
+    default_gpus: Annotated[int, Field(ge=0, le=64)] = 1
+    """GPUs of each node where a dialect cannot ask for a number."""
+    credentials_secret_name: str | None = None
+    """Secret of the installation for jobs whose request brings no secret of its own."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    """Largest JSON body."""
+    cache_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Longest wait of a writer for its own write, and of a reader for the first list."""
+    progress_interval_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Shortest time between two ordinary writes of one job's progress."""
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: object) -> object:
+        """For a Service named `fettle-api`, Kubernetes sets FETTLE_API_PORT=tcp://… in every pod beside it."""
+        return cls.model_fields["port"].default if isinstance(value, str) and value.startswith("tcp://") else value
+
+    @model_validator(mode="after")
+    def _authentication_is_possible(self) -> "ApiSettings":
+        if self.authentication == "apikey" and self.api_key_file is None:
+            raise ValueError("authentication 'apikey' needs api_key_file (FETTLE_API_API_KEY_FILE)")
+        if self.authentication == "none" and not is_loopback(self.host):
+            raise ValueError(
+                f"authentication 'none' is for loopback only, but host is {self.host!r}; "
+                "set FETTLE_API_HOST=127.0.0.1 or FETTLE_API_AUTHENTICATION=apikey"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, with or without brackets, is this machine. Nothing is looked up."""
+    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

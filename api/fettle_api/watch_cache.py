@@ -1,0 +1,142 @@
+"""A copy of one kind's resources, fed by a watch, so that reads do not list the API server. Holds views, not rules."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fettle_api.errors import NotReadyError
+from fettle_client.protocol import ApiError, GoneError, Manifest, ResourceClient, ResourceKind
+
+View = TypeVar("View")
+Listener = Callable[[str], None]
+"""Called with the name of a resource that has changed or gone."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[View]):
+    version: int
+    view: View
+
+
+class WatchCache(Generic[View]):
+    """Views of all resources of a kind in one namespace."""
+
+    def __init__(
+        self,
+        client: ResourceClient,
+        kind: ResourceKind,
+        namespace: str,
+        build_view: Callable[[Manifest], View],
+        retry_seconds: float = 1.0,
+    ) -> None:
+        self._client, self._kind, self._namespace = client, kind, namespace
+        self._build_view = build_view
+        self._retry_seconds = retry_seconds
+        self._entries: dict[str, _Entry[View]] = {}
+        self._version = 0
+        self._is_filled = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` at each change from now on."""
+        self._listeners.append(listener)
+
+    def get(self, name: str) -> View | None:
+        """The view, or None if the cache does not have it (yet)."""
+        entry = self._entries.get(name)
+        return entry.view if entry else None
+
+    def all(self) -> list[View]:
+        """All views, in no order."""
+        return [entry.view for entry in self._entries.values()]
+
+    @property
+    def is_filled(self) -> bool:
+        """The first list has arrived."""
+        return self._is_filled.is_set()
+
+    async def wait_filled(self, timeout_seconds: float) -> None:
+        """Raises NotReadyError."""
+        if self.is_filled:
+            return
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._is_filled.wait()
+        except TimeoutError as error:
+            raise NotReadyError("resources have not been read yet; try again") from error
+
+    async def wait_for(self, manifest: Manifest, timeout_seconds: float) -> bool:
+        """Until the cache has this write or a later one; False if it took too long."""
+        version = _version_of(manifest)
+        try:
+            async with asyncio.timeout(timeout_seconds), self._changed:
+                await self._changed.wait_for(lambda: self._version >= version)
+        except TimeoutError:
+            _logger.warning("cache is behind", extra={"kind": self._kind.kind, "version": version})
+            return False
+        return True
+
+    async def run(self) -> None:
+        """List, then watch, for ever; after an error again."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except GoneError:
+                continue
+            except ApiError as error:
+                _logger.warning("watch failed, retrying", extra={"kind": self._kind.kind, "error": str(error)})
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _list_and_watch(self) -> None:
+        listed = await self._client.list(self._kind, self._namespace)
+        gone = self._entries.keys() - {manifest["metadata"]["name"] for manifest in listed.items}
+        for name in gone:
+            del self._entries[name]
+        for number, manifest in enumerate(listed.items):
+            self._store(manifest)
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # requests go on while thousands are read
+        await self._advance(int(listed.resource_version), [*gone, *self._entries])
+        self._is_filled.set()
+        async for event in self._client.watch(self._kind, self._namespace, listed.resource_version):
+            name = event.manifest["metadata"]["name"]
+            if event.type == "DELETED":
+                self._entries.pop(name, None)
+            else:
+                self._store(event.manifest)
+            await self._advance(_version_of(event.manifest), [name])
+
+    def _store(self, manifest: Manifest) -> None:
+        name, version = manifest["metadata"]["name"], _version_of(manifest)
+        held = self._entries.get(name)
+        if held is not None and held.version == version:
+            return
+        try:
+            view = self._build_view(manifest)
+        except ValueError as error:  # pydantic's ValidationError: a resource newer than this program
+            _logger.error(
+                "resource cannot be read", extra={"kind": self._kind.kind, "resource": name, "error": str(error)}
+            )
+            self._entries.pop(name, None)
+            return
+        self._entries[name] = _Entry(version, view)
+
+    async def _advance(self, version: int, names: list[str]) -> None:
+        async with self._changed:
+            self._version = max(self._version, version)
+            self._changed.notify_all()
+        for listener in self._listeners:
+            for name in names:
+                with suppress(Exception):  # a listener must not stop the watch; it logs for itself
+                    listener(name)
+
+
+def _version_of(manifest: Manifest) -> int:
+    """Resource versions of one kind grow; Kubernetes says so since 1.35, and every server before did so."""
+    return int(manifest["metadata"]["resourceVersion"])
