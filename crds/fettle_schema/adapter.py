@@ -37,10 +37,12 @@ class AdapterHubSource(Model):
 
 
 class AdapterSource(Model):
-    """Where the files came from. Set exactly one field."""
+    """Where the files came from. Set exactly one of `trainingJob`, `workspace` and `huggingFace`."""
 
     training_job: ResourceName | None = None
     """The TrainingJob that made it."""
+    training_job_uid: ShortText | None = None
+    """Its uid: a later job of the same name is another source."""
     workspace: AdapterWorkspaceSource | None = None
     """A directory in the workspace."""
     hugging_face: AdapterHubSource | None = None

@@ -18,9 +18,17 @@ def generated_files(root: Path) -> dict[Path, str]:
     for definition in DEFINITIONS:
         text = _HEADER + dump_manifest(definition.manifest())
         files[root / "crds" / f"{definition.plural}.yaml"] = text
+        files[root / "charts/fettle/templates/crds" / f"{definition.plural}.yaml"] = _chart_template(text)
     readme = root / "crds" / "README.md"
     files[readme] = _with_tables(readme.read_text())
     return files
+
+
+def _chart_template(text: str) -> str:
+    """The CRD as a template of the chart: left out, or kept on uninstall, by its values."""
+    keep = "  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
+    escaped = text.replace("{{", '{{ "{{" }}').replace("\nmetadata:\n", f"\nmetadata:\n{keep}", 1)
+    return f"{{{{- if .Values.crds.enabled }}}}\n{escaped}{{{{- end }}}}\n"
 
 
 def _with_tables(text: str) -> str:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -86,6 +87,13 @@ def message_rows(count: int) -> list[dict[str, object]]:
         }
         for index in range(count)
     ]
+
+
+def make_workspace(directory: Path, tiny_model: Path) -> Path:
+    """A workspace that holds `models/tiny` and `datasets/train.jsonl`."""
+    shutil.copytree(tiny_model, directory / "models" / "tiny")
+    write_rows(directory / "datasets" / "train.jsonl", message_rows(24))
+    return directory
 
 
 if __name__ == "__main__":

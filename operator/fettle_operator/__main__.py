@@ -1,0 +1,5 @@
+"""`python -m fettle_operator`."""
+
+from fettle_operator.main import main
+
+main()

@@ -1,0 +1,192 @@
+"""The edge of the operator: reads what one job depends on, carries out a Plan. All I/O, no rules."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from fettle_client import protocol
+from fettle_client.protocol import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    ResourceClient,
+    ResourceKind,
+)
+from fettle_operator.admission import Key
+from fettle_operator.builders.metadata import is_owned_by
+from fettle_operator.builders.run_config import adapter_name
+from fettle_operator.events import build_event
+from fettle_operator.logs import fields
+from fettle_operator.observation import Observation, Refusal
+from fettle_operator.plan import Manifest, Plan
+from fettle_operator.settings import OperatorSettings
+from fettle_schema.errors import FettleError
+from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, attempt_name, service_name
+
+_log = logging.getLogger(__name__)
+
+_KINDS: dict[str, ResourceKind] = {
+    kind.kind: kind
+    for kind in (
+        protocol.TRAINING_JOBS,
+        protocol.ADAPTERS,
+        protocol.JOBS,
+        protocol.CONFIG_MAPS,
+        protocol.SERVICES,
+    )
+}
+_CHILDREN = frozenset({"Job", "ConfigMap", "Service"})
+
+
+_FORBIDDEN = 403
+
+
+class RefusedError(FettleError):
+    """The API server does not take a child as we build it."""
+
+    code = "Refused"
+
+    def __init__(self, manifest: Manifest, error: ApiError, *, is_final: bool) -> None:
+        message = f"the API server refuses {manifest['kind']} {manifest['metadata']['name']!r}: {error}"
+        super().__init__(message)
+        self.refusal = Refusal(message, is_final)
+
+
+class Cluster:
+    """What reconcile sees of the world, and what it does to it."""
+
+    def __init__(self, client: ResourceClient, settings: OperatorSettings, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+
+    async def observe(self, key: Key) -> Observation | None:
+        """Everything about one job; None if it does not exist."""
+        namespace, name = key
+        job = await self._find(protocol.TRAINING_JOBS, name, namespace)
+        if job is None:
+            return None
+        selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
+        runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
+        pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
+        bare = Observation(job, tuple(_typed(runs.items, protocol.JOBS)), tuple(_typed(pods.items, protocol.PODS)))
+        if bare.is_finished or not bare.has_readable_spec:
+            return bare
+        return await self._observe_surroundings(bare, namespace)
+
+    async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
+        """Carry out a plan, status last. Returns the job as it then is, if its status was written.
+
+        Raises ConflictError if the world has moved on (look again), RefusedError if a child is not taken.
+        """
+        metadata = observation.job["metadata"]
+        namespace = metadata["namespace"]
+        for deletion in plan.delete:
+            kind = _KINDS[deletion.kind]
+            await self._client.delete(kind, deletion.name, namespace, deletion.uid, deletion.propagation)
+        for manifest in plan.create:
+            await self._create(manifest, metadata["uid"])
+        for manifest in plan.replace:
+            await self._client.replace(_KINDS[manifest["kind"]], manifest)
+        if plan.adapter_status is not None:
+            name, status = plan.adapter_status
+            await self._client.apply_status(protocol.ADAPTERS, name, namespace, status, FIELD_MANAGER_OPERATOR)
+        if plan.status is None:
+            return None
+        return await self._client.apply_status(
+            protocol.TRAINING_JOBS,
+            metadata["name"],
+            namespace,
+            plan.status,
+            FIELD_MANAGER_OPERATOR,
+            resource_version=metadata["resourceVersion"],
+            uid=metadata["uid"],
+        )
+
+    async def post_event(self, job: Manifest) -> None:
+        """Tell people about a change of phase; nothing depends on it."""
+        if not self._settings.post_events:
+            return
+        try:
+            await self._client.create(protocol.EVENTS, build_event(job, self._clock()))
+        except ApiError as error:
+            metadata = job["metadata"]
+            _log.debug("event not posted: %s", error, extra=fields(metadata))
+
+    async def _observe_surroundings(self, bare: Observation, namespace: str) -> Observation:
+        children, foreign = await self._names_in_use(bare, namespace)
+        start = bare.job["spec"].get("startFrom") or {}
+        output_name = adapter_name(bare.job, bare.spec)
+        claim = self._settings.workspace_claim
+        has_claim = (
+            not self._settings.requires_workspace_claim
+            or await self._find(protocol.CLAIMS, claim, namespace) is not None
+        )
+        return Observation(
+            job=bare.job,
+            runs=bare.runs,
+            pods=bare.pods,
+            children=children,
+            foreign=foreign,
+            adapter=await self._find(protocol.ADAPTERS, output_name, namespace),
+            has_claim=has_claim,
+            source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
+            source_adapter=await self._find(protocol.ADAPTERS, start.get("adapter"), namespace),
+        )
+
+    async def _names_in_use(
+        self, bare: Observation, namespace: str
+    ) -> tuple[frozenset[tuple[str, str]], tuple[Manifest, ...]]:
+        """Which children of the newest attempt exist, ours and not ours; only asked before its Job exists."""
+        attempt = bare.status.attempts.current if bare.status.attempts else 0
+        if attempt == 0 or bare.run(attempt) is not None:
+            return frozenset(), ()
+        child_name = attempt_name(bare.name, attempt)
+        wanted = [(protocol.JOBS, child_name), (protocol.CONFIG_MAPS, child_name)]
+        if bare.spec.resources.nodes > 1:
+            wanted.append((protocol.SERVICES, service_name(bare.uid, attempt)))
+        ours: set[tuple[str, str]] = set()
+        foreign: list[Manifest] = []
+        for kind, name in wanted:
+            manifest = await self._find(kind, name, namespace)
+            if manifest is not None and is_owned_by(manifest, bare.uid):
+                ours.add((kind.kind, name))
+            elif manifest is not None:
+                foreign.append(manifest)
+        return frozenset(ours), tuple(foreign)
+
+    async def _find(self, kind: ResourceKind, name: str | None, namespace: str) -> Manifest | None:
+        if not name:
+            return None
+        try:
+            manifest = await self._client.get(kind, name, namespace)
+        except NotFoundError:
+            return None
+        return _typed([manifest], kind)[0]
+
+    async def _create(self, manifest: Manifest, uid: str) -> None:
+        kind, metadata = _KINDS[manifest["kind"]], manifest["metadata"]
+        try:
+            await self._client.create(kind, manifest)
+        except AlreadyExistsError as error:
+            existing = await self._find(kind, metadata["name"], metadata["namespace"])
+            if existing is None or not _is_ours(existing, uid):
+                raise ConflictError(409, "Conflict", f"{kind.kind} {metadata['name']!r} is not ours") from error
+        except ApiError as error:
+            is_invalid = isinstance(error, InvalidError)
+            if kind.kind not in _CHILDREN or not (is_invalid or error.status == _FORBIDDEN):
+                raise
+            raise RefusedError(manifest, error, is_final=is_invalid) from error
+
+
+def _is_ours(manifest: Manifest, uid: str) -> bool:
+    """A child by its owner; an Adapter, which has none, by its source."""
+    source = (manifest.get("spec") or {}).get("source") if manifest["kind"] == "Adapter" else None
+    return is_owned_by(manifest, uid) or (source or {}).get("trainingJobUid") == uid
+
+
+def _typed(items: list[Manifest], kind: ResourceKind) -> list[Manifest]:
+    """Items of a list come without apiVersion and kind."""
+    return [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in items]

@@ -1,0 +1,245 @@
+"""The loop: events make keys, workers take keys through observe, reconcile and apply. Decides nothing itself.
+
+It never watches: Kopf or the engine of one machine feeds `observe_event`. A periodic list makes up for lost events.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from fettle_client.protocol import TRAINING_JOBS, ApiError, ConflictError, ResourceClient
+from fettle_operator.admission import Key
+from fettle_operator.cluster import Cluster, RefusedError
+from fettle_operator.logs import fields
+from fettle_operator.metrics import Metrics
+from fettle_operator.observation import Observation, operator_fields, parse_status
+from fettle_operator.plan import Manifest, Plan
+from fettle_operator.queue_index import QueueIndex
+from fettle_operator.reconcile import reconcile
+from fettle_operator.settings import OperatorSettings, QueueLimits
+from fettle_operator.workqueue import WorkQueue
+from fettle_schema.names import LABEL_JOB
+from fettle_schema.vocabulary import Phase
+
+_log = logging.getLogger(__name__)
+
+_RESYNC_RETRY_SECONDS = 5.0
+_FINISHED = frozenset(phase.value for phase in Phase if phase.is_finished)
+
+
+class Controller:
+    """Runs all jobs that it is told of. One is enough for a cluster; two do no harm."""
+
+    def __init__(
+        self,
+        client: ResourceClient,
+        settings: OperatorSettings,
+        clock: Callable[[], datetime],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self.synced = asyncio.Event()
+        self._client, self._settings, self._clock = client, settings, clock
+        self._cluster = Cluster(client, settings, clock)
+        self._index = QueueIndex()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._seen: dict[Key, int] = {}
+        self._queue_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stopping = asyncio.Event()
+
+    def observe_event(self, event_type: str | None, manifest: Manifest) -> None:
+        """Take in one watch event (`ADDED`, `MODIFIED`, `DELETED`; None for a listed resource). Fast, no I/O."""
+        kind = manifest.get("kind")
+        if kind == "TrainingJob":
+            self._observe_job(manifest, is_deleted=event_type == "DELETED")
+        elif kind in ("Job", "Pod"):
+            metadata = manifest["metadata"]
+            job_name = (metadata.get("labels") or {}).get(LABEL_JOB)
+            if job_name:
+                self.enqueue("TrainingJob", metadata["namespace"], job_name)
+
+    def is_news(self, job: Manifest) -> bool:
+        """Whether a TrainingJob differs from what was seen last in more than the receiver's fields."""
+        return self._seen.get(_key(job)) != _fingerprint(job)
+
+    def enqueue(self, kind: str, namespace: str, name: str) -> None:
+        """Look at a job soon. Other kinds are not reconciled."""
+        if kind == "TrainingJob":
+            self._queue.add((namespace, name))
+            self.metrics.queue_depth.set(self.queue_depth)
+
+    async def run(self, workers: int | None = None) -> None:
+        """Work until `stop` or cancelled. Nothing starts before all was listed once: admission must know all jobs."""
+        while not self._stopping.is_set() and not await self._resync():
+            await self._pause(_RESYNC_RETRY_SECONDS)
+        if not self._stopping.is_set():
+            self.synced.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers or self._settings.workers):
+                    group.create_task(self._work())
+                group.create_task(self._resync_periodically())
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Finish the passes that are under way, start no other."""
+        self._stopping.set()
+        self._queue.close()
+
+    @property
+    def queue_depth(self) -> int:
+        """Jobs that wait for a worker."""
+        return len(self._queue)
+
+    async def reconcile_once(self, key: Key) -> bool:
+        """One pass over one job; True if it changed anything. Raises ApiError."""
+        observation = await self._cluster.observe(key)
+        if observation is None:
+            self._forget(key)
+            return False
+        self._remember(observation.job)
+        if not observation.needs_admission:
+            return await self._carry_out(observation)
+        queue = observation.queue
+        async with self._queue_locks[queue]:
+            limits = self._settings.queue_limits(queue) or QueueLimits(max_running=0)
+            return await self._carry_out(replace(observation, admission=self._index.decision(key, limits)))
+
+    async def _carry_out(self, observation: Observation) -> bool:
+        plan = reconcile(observation, self._clock(), self._settings)
+        try:
+            written = await self._cluster.apply(observation, plan)
+        except RefusedError as error:
+            observation = replace(observation, refusal=error.refusal)
+            plan = reconcile(observation, self._clock(), self._settings)
+            written = await self._cluster.apply(observation, plan)
+        if written is not None:
+            await self._report(observation, written)
+        self._schedule(observation, plan)
+        return not plan.is_empty
+
+    def _schedule(self, observation: Observation, plan: Plan) -> None:
+        key = (observation.job["metadata"]["namespace"], observation.name)
+        if not plan.is_empty:
+            self._queue.add(key)
+        elif plan.requeue_after_seconds is not None:
+            self._queue.add_after(key, plan.requeue_after_seconds)
+
+    async def _report(self, observation: Observation, written: Manifest) -> None:
+        written = {**written, "kind": "TrainingJob"}
+        self._remember(written)
+        before, after = observation.status, parse_status(written)
+        if (before.phase, before.reason) == (after.phase, after.reason) or after.phase is None:
+            return
+        about = fields(written["metadata"], phase=after.phase.value, reason=after.reason, attempt=_attempt(written))
+        _log.info("job changed: %s", after.message or "", extra=about)
+        if after.phase.is_finished:
+            self.metrics.jobs_ended.labels(after.phase.value, after.reason or "").inc()
+        if before.phase != after.phase:
+            await self._cluster.post_event(written)
+
+    async def _work(self) -> None:
+        while (key := await self._queue.get()) is not None:
+            started = time.perf_counter()
+            try:
+                outcome = "changed" if await self.reconcile_once(key) else "unchanged"
+                self._queue.forget(key)
+            except ConflictError:
+                outcome = "conflict"
+                self._queue.retry(key)
+            except ApiError as error:
+                outcome = "error"
+                seconds = self._queue.retry(key)
+                about = {"namespace": key[0], "name": key[1], "retry_seconds": seconds}
+                _log.warning("pass failed: %s", error, extra=fields(about, retry_seconds=seconds))
+            except Exception:  # the edge of the process: one broken job must not stop the others
+                outcome = "error"
+                seconds = self._queue.retry(key)
+                _log.exception("pass failed", extra=fields({"namespace": key[0], "name": key[1]}))
+            finally:
+                self._queue.done(key)
+            self.metrics.reconciles.labels(outcome).inc()
+            self.metrics.reconcile_seconds.observe(time.perf_counter() - started)
+            self.metrics.queue_depth.set(self.queue_depth)
+
+    async def _resync_periodically(self) -> None:
+        while not self._stopping.is_set():
+            await self._pause(self._settings.resync_seconds)
+            if not self._stopping.is_set():
+                await self._resync()
+
+    async def _resync(self) -> bool:
+        """List all jobs and look at those that may need it; False if that was not possible."""
+        try:
+            namespaces: list[str | None] = [*self._settings.watch_namespaces]
+            for namespace in namespaces or [None]:
+                listed = await self._client.list(TRAINING_JOBS, namespace)
+                keys = {_key(job) for job in listed.items}
+                for job in listed.items:
+                    self._remember(job)
+                self._index.forget_missing(keys, namespace, listed.resource_version)
+                for job in listed.items:
+                    if _may_need_a_look(job):
+                        self._queue.add(_key(job))
+        except ApiError as error:
+            _log.warning("could not list TrainingJobs: %s", error)
+            return False
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _observe_job(self, job: Manifest, *, is_deleted: bool) -> None:
+        key = _key(job)
+        if is_deleted:
+            self._seen.pop(key, None)
+            for waiting in self._index.observe(job, is_deleted=True):
+                self._queue.add(waiting)
+            self._queue.add(key)
+        elif self._remember(job):
+            self._queue.add(key)
+
+    def _remember(self, job: Manifest) -> bool:
+        """Take a manifest into the index; True if it differs in more than the receiver's fields."""
+        is_news = self.is_news(job)
+        self._seen[_key(job)] = _fingerprint(job)
+        for waiting in self._index.observe(job):
+            self._queue.add(waiting)
+        return is_news
+
+    def _forget(self, key: Key) -> None:
+        self._seen.pop(key, None)
+        for waiting in self._index.remove(key):
+            self._queue.add(waiting)
+
+
+def _key(job: Manifest) -> Key:
+    return job["metadata"]["namespace"], job["metadata"]["name"]
+
+
+def _attempt(job: Manifest) -> int:
+    return int(((job.get("status") or {}).get("attempts") or {}).get("current", 0))
+
+
+def _fingerprint(job: Manifest) -> int:
+    metadata = job["metadata"]
+    status = operator_fields(job.get("status") or {})
+    parts = [metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp"), status]
+    return hash(json.dumps(parts, sort_keys=True, default=str))
+
+
+def _may_need_a_look(job: Manifest) -> bool:
+    """Not the finished ones, unless they are to be deleted."""
+    is_finished = (job.get("status") or {}).get("phase") in _FINISHED
+    limits = (job.get("spec") or {}).get("limits") or {}
+    return not is_finished or limits.get("ttlSecondsAfterFinished") is not None

@@ -1,0 +1,121 @@
+"""What one reconcile looks at: everything about one job, read before anything is decided. Values only."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from fettle_operator.admission import Decision
+from fettle_operator.conditions import is_finished, is_true
+from fettle_operator.plan import Manifest
+from fettle_schema.names import LABEL_ATTEMPT, attempt_name
+from fettle_schema.status import RECEIVER_FIELDS, TrainingJobStatus
+from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.vocabulary import ConditionType
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server did not take a child."""
+
+    message: str
+    is_final: bool
+    """Whether it never will: invalid, as opposed to forbidden by a quota or a policy."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One job and all that its next step depends on."""
+
+    job: Manifest
+    """The TrainingJob."""
+    runs: tuple[Manifest, ...] = ()
+    """Batch Jobs that carry its uid."""
+    pods: tuple[Manifest, ...] = ()
+    """Pods that carry its uid, of all attempts."""
+    children: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of ConfigMaps and Services of the newest attempt that exist and are ours."""
+    foreign: tuple[Manifest, ...] = ()
+    """Resources that hold a name of a child of the newest attempt and are not ours."""
+    adapter: Manifest | None = None
+    """The Adapter of the name that the job would use, whoever made it."""
+    has_claim: bool = True
+    """Whether the namespace has the workspace claim."""
+    source_job: Manifest | None = None
+    """The TrainingJob of `startFrom`."""
+    source_adapter: Manifest | None = None
+    """The Adapter of `startFrom`."""
+    admission: Decision | None = None
+    """What the job's queue says, if it waits there."""
+    refusal: Refusal | None = None
+    """What the API server just said to a child."""
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return str(self.job["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """Uid of the job."""
+        return str(self.job["metadata"]["uid"])
+
+    @property
+    def generation(self) -> int:
+        """Generation of its spec."""
+        return int(self.job["metadata"].get("generation", 0))
+
+    @cached_property
+    def spec(self) -> TrainingJobSpec:
+        """Its spec; raises pydantic's ValidationError if it is not one."""
+        return TrainingJobSpec.model_validate(self.job["spec"])
+
+    @cached_property
+    def status(self) -> TrainingJobStatus:
+        """Its status; fields that this version does not know are left out."""
+        return parse_status(self.job)
+
+    @property
+    def has_readable_spec(self) -> bool:
+        """Whether the spec has the structure of one; where the CRD is older or newer it may not."""
+        try:
+            return self.spec is not None
+        except ValidationError:
+            return False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing may ever be started again."""
+        return is_finished(self.status.conditions)
+
+    @property
+    def queue(self) -> str:
+        """Name of its queue."""
+        scheduling = (self.job.get("spec") or {}).get("scheduling") or {}
+        return str(scheduling.get("queue") or "default")
+
+    @property
+    def needs_admission(self) -> bool:
+        """Whether its queue must be asked."""
+        return not self.is_finished and not is_true(self.status.conditions, ConditionType.ADMITTED)
+
+    def run(self, attempt: int) -> Manifest | None:
+        """The batch Job of an attempt."""
+        wanted = attempt_name(self.name, attempt)
+        return next((run for run in self.runs if run["metadata"]["name"] == wanted), None)
+
+    def pods_of(self, attempt: int) -> list[Manifest]:
+        """The pods of an attempt."""
+        return [pod for pod in self.pods if pod["metadata"].get("labels", {}).get(LABEL_ATTEMPT) == str(attempt)]
+
+
+def parse_status(job: Manifest) -> TrainingJobStatus:
+    """The status of a TrainingJob; fields that this version does not know are left out."""
+    known = {field.alias or name for name, field in TrainingJobStatus.model_fields.items()}
+    return TrainingJobStatus.model_validate({k: v for k, v in (job.get("status") or {}).items() if k in known})
+
+
+def operator_fields(status: dict[str, Any]) -> dict[str, Any]:
+    """A status without the fields of the receiver."""
+    return {name: value for name, value in status.items() if name not in RECEIVER_FIELDS}

@@ -1,0 +1,46 @@
+"""What a reconcile answers: what to write, and when to look again. Values only."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Manifest = dict[str, Any]
+"""A finished resource as JSON values."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One resource to delete, and no other of its name."""
+
+    kind: str
+    name: str
+    uid: str
+    propagation: Literal["Foreground", "Background"] = "Background"
+
+
+@dataclass
+class Plan:
+    """Carried out in the order of the fields; a crash between any two is repaired by the next pass."""
+
+    delete: list[Deletion] = field(default_factory=list)
+    """Deleted first, by uid."""
+    create: list[Manifest] = field(default_factory=list)
+    """Created in this order; "already exists" is success if it is ours."""
+    replace: list[Manifest] = field(default_factory=list)
+    """Written over what was observed, by resourceVersion."""
+    adapter_status: tuple[str, Manifest] | None = None
+    """Name and whole status of the Adapter that came out."""
+    status: Manifest | None = None
+    """Whole status of the job without the receiver's fields; None if nothing changed."""
+    requeue_after_seconds: float | None = None
+    """When to look again although nothing happened."""
+
+    def look_again(self, seconds: float) -> None:
+        """Look again after `seconds`, or earlier if something else asked for that."""
+        wanted = max(seconds, 0.0)
+        earlier = self.requeue_after_seconds
+        self.requeue_after_seconds = wanted if earlier is None else min(earlier, wanted)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.delete or self.create or self.replace or self.adapter_status or self.status)

@@ -1,0 +1,51 @@
+"""A run succeeded: what came out becomes status and an Adapter. Pure.
+
+The Adapter is written before Complete=True; whoever crashes in between writes the same again.
+"""
+
+from fettle_operator.acceptance import adapter_conflict
+from fettle_operator.builders import build_adapter, build_adapter_status
+from fettle_operator.draft import Draft
+from fettle_operator.endings import complete, end
+from fettle_operator.verdict import Verdict
+from fettle_schema.run import RunResult
+from fettle_schema.status import OutputStatus, Resolved
+
+
+def conclude(draft: Draft, verdict: Verdict) -> None:
+    """Publish the result and end the job."""
+    result = verdict.result
+    if result is None:
+        return complete(draft, verdict.message)
+    resolved = draft.status.resolved or Resolved()
+    draft.status.resolved = resolved.model_copy(
+        update={
+            "base_model_revision": result.base_model_revision or resolved.base_model_revision,
+            "dataset_digest": result.dataset_digest or resolved.dataset_digest,
+        }
+    )
+    output = result.output
+    draft.status.output = output
+    if output is None or output.kind != "adapter":
+        published = f"{verdict.message}; {output.kind} at {output.path}" if output else verdict.message
+        return complete(draft, published)
+    conflict = adapter_conflict(draft.observation, is_published=True)
+    if conflict is not None:
+        return end(draft, conflict)
+    name = _plan_adapter(draft, result, output)
+    draft.status.adapter = name
+    return complete(draft, f"{verdict.message}; adapter {name}")
+
+
+def _plan_adapter(draft: Draft, result: RunResult, output: OutputStatus) -> str:
+    observation = draft.observation
+    existing = observation.adapter
+    wanted = build_adapter(observation.job, observation.spec, output, existing)
+    if existing is None:
+        draft.plan.create.append(wanted)
+    elif wanted["spec"] != existing["spec"] or wanted["metadata"] != existing["metadata"]:
+        draft.plan.replace.append(wanted)
+    if ((existing or {}).get("status") or {}).get("digest") != output.digest or draft.plan.replace:
+        status = build_adapter_status(observation.job, result, output, draft.status.resolved, existing, draft.now)
+        draft.plan.adapter_status = (wanted["metadata"]["name"], status)
+    return str(wanted["metadata"]["name"])

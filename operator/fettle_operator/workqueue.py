@@ -1,0 +1,104 @@
+"""A queue of keys that need a look: each is held once, handled by one worker at a time, and retried with back-off."""
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """What arrives while a key is handled is handled once more afterwards, never at the same time."""
+
+    def __init__(self, base_seconds: float = 0.5, cap_seconds: float = 60.0) -> None:
+        self._ready: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._active: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._base, self._cap = base_seconds, cap_seconds
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: K) -> None:
+        """Handle the key soon."""
+        if key in self._dirty or self._is_closed:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._push(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Handle the key in `seconds`, unless a timer is set for earlier."""
+        if self._is_closed:
+            return
+        if seconds <= 0:
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        pending = self._timers.get(key)
+        if pending is not None:
+            if pending.when() <= loop.time() + seconds:
+                return
+            pending.cancel()
+        self._timers[key] = loop.call_later(seconds, self._fire, key)
+
+    def retry(self, key: K) -> float:
+        """Handle the key again after its back-off, which doubles each time; returns the wait in seconds."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        seconds = min(self._cap, self._base * 2.0 ** min(count, 30))
+        self.add_after(key, seconds)
+        return seconds
+
+    def forget(self, key: K) -> None:
+        """The key went well: its next back-off starts from the beginning."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> K | None:
+        """The next key, to be given back by `done`; None when the queue is closed."""
+        while not self._ready:
+            if self._is_closed:
+                return None
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """The key was handled."""
+        self._active.discard(key)
+        if key in self._dirty:
+            self._push(key)
+
+    def close(self) -> None:
+        """Nothing more is handed out; waiting workers get None."""
+        self._is_closed = True
+        self._ready.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        while self._waiters:
+            self._wake_one()
+
+    def _push(self, key: K) -> None:
+        self._ready.append(key)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _fire(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)

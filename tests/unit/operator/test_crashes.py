@@ -1,0 +1,155 @@
+"""The operator dies after its k-th write, for every k: what follows is always one Job per attempt, one Adapter, and the
+right verdict.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, Manifest
+from tests.support.fake_kubelet import World, run_result, settings
+from tests.support.memory_client import MemoryClient
+
+MAX_WRITES = 80
+
+
+class Crash(BaseException):
+    """SIGKILL."""
+
+
+class CrashingClient(MemoryClient):
+    """Dies right after one of its writes, or right before it."""
+
+    writes = 0
+    dies_at = 0
+    dies_before = False
+
+    async def create(self, *args: Any, **options: Any) -> Manifest:
+        manifest: Manifest = await self._write(super().create, *args, **options)
+        return manifest
+
+    async def replace(self, *args: Any, **options: Any) -> Manifest:
+        manifest: Manifest = await self._write(super().replace, *args, **options)
+        return manifest
+
+    async def apply_status(self, *args: Any, **options: Any) -> Manifest:
+        manifest: Manifest = await self._write(super().apply_status, *args, **options)
+        return manifest
+
+    async def delete(self, *args: Any, **options: Any) -> None:
+        await self._write(super().delete, *args, **options)
+
+    async def _write(self, write: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        self.writes += 1
+        if self.writes == self.dies_at and self.dies_before:
+            raise Crash
+        answer = await write(*args, **options)
+        if self.writes == self.dies_at:
+            raise Crash
+        return answer
+
+
+def crashing_world(write: int, dies_before: bool, **options: Any) -> tuple[World, CrashingClient]:
+    world = World(settings(retry_backoff_seconds=0, **options), client_class=CrashingClient)
+    client = world.client
+    assert isinstance(client, CrashingClient)
+    client.dies_at, client.dies_before = write, dies_before
+    return world, client
+
+
+async def survive(world: World) -> None:
+    """Passes until all is at rest, with a new operator after each crash."""
+    for _ in range(3):
+        try:
+            return await world.settle()
+        except Crash:
+            world.new_controller()
+    raise AssertionError("it crashes again and again")
+
+
+async def at_each_write(
+    story: Callable[[World], Awaitable[None]], dies_before: bool, first: int, **options: Any
+) -> None:
+    """Play a story once for each write of the operator in it; the first `first - 1` writes are the user's."""
+    for write in range(first, MAX_WRITES):
+        world, client = crashing_world(write, dies_before, **options)
+        await story(world)
+        if client.writes < write:
+            assert write > first + 10, "the story has no writes to die at"
+            return
+    raise AssertionError("the story has more writes than are tried")
+
+
+@pytest.mark.parametrize("dies_before", [False, True])
+async def test_a_failure_a_retry_and_a_success_survive_a_crash(dies_before: bool) -> None:
+    await at_each_write(fails_then_succeeds, dies_before, first=2)
+
+
+async def fails_then_succeeds(world: World) -> None:
+    await world.submit()
+    await survive(world)
+    world.pods_run()
+    await survive(world)
+    world.advance(30)
+    world.pod_ends(75, run_result(75, step=10))
+    await survive(world)
+    world.pods_run(2)
+    await survive(world)
+    world.advance(60)
+    world.pod_ends(0, run_result(), attempt=2)
+    await survive(world)
+    status = world.status()
+    assert (status["phase"], status["adapter"]) == ("Succeeded", "demo")
+    assert (status["attempts"]["current"], status["attempts"]["failures"]) == (2, 1)
+    assert status["attempts"]["preemptions"] == 0
+    assert status["activeSeconds"] == 90
+    assert world.names(JOBS) == world.names(CONFIG_MAPS) == ["demo-a1", "demo-a2"]
+    assert world.names(ADAPTERS) == ["demo"]
+    adapter = world.adapter()
+    assert adapter is not None
+    assert adapter["status"]["phase"] == "Available"
+    assert len(adapter["status"]["history"]) == 1
+
+
+@pytest.mark.parametrize("dies_before", [False, True])
+async def test_a_suspension_and_a_cancellation_survive_a_crash(dies_before: bool) -> None:
+    await at_each_write(is_suspended_then_cancelled, dies_before, first=2)
+
+
+async def is_suspended_then_cancelled(world: World) -> None:
+    await world.submit()
+    await survive(world)
+    world.pods_run()
+    await survive(world)
+    await world.edit(suspend=True)
+    await survive(world)
+    world.pods_stop()
+    await survive(world)
+    assert world.phase() == "Suspended"
+    await world.edit(suspend=False)
+    await survive(world)
+    assert world.names(JOBS) == ["demo-a2"]
+    await world.edit(cancel=True)
+    await survive(world)
+    world.pods_stop()
+    await survive(world)
+    assert (world.phase(), world.names(JOBS)) == ("Cancelled", [])
+    assert world.status()["attempts"]["preemptions"] == 0
+
+
+@pytest.mark.parametrize("dies_before", [False, True])
+async def test_a_queue_never_runs_more_than_it_may_after_a_crash(dies_before: bool) -> None:
+    await at_each_write(three_share_one_place, dies_before, first=4, queues={"default": {"maxRunning": 1}})
+
+
+async def three_share_one_place(world: World) -> None:
+    for name in ("a", "b", "c"):
+        await world.submit(name)
+    await survive(world)
+    assert world.names(JOBS) == ["a-a1"]
+    for name, following in (("a", "b"), ("b", "c")):
+        world.pod_ends(71, job=name)
+        await survive(world)
+        assert world.phase(name) == "Failed"
+        assert world.phase(following) == "Starting"

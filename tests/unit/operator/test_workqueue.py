@@ -1,0 +1,52 @@
+"""The queue of keys."""
+
+import asyncio
+
+from fettle_operator.workqueue import WorkQueue
+
+
+async def test_a_key_is_held_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    assert len(queue) == 0
+
+
+async def test_what_arrives_meanwhile_is_handled_afterwards_and_not_at_the_same_time() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    key = await queue.get()
+    queue.add("a")
+    queue.add("a")
+    assert len(queue) == 0
+    queue.done("a")
+    assert len(queue) == 1
+    assert await queue.get() == key
+
+
+async def test_the_earliest_timer_counts() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 60)
+    queue.add_after("a", 0.001)
+    queue.add_after("a", 60)
+    assert await asyncio.wait_for(queue.get(), 30) == "a"
+    queue.close()
+
+
+async def test_back_off_doubles_up_to_its_cap_and_starts_again_after_success() -> None:
+    queue: WorkQueue[str] = WorkQueue(base_seconds=1, cap_seconds=5)
+    assert [queue.retry("a") for _ in range(4)] == [1, 2, 4, 5]
+    queue.forget("a")
+    assert queue.retry("a") == 1
+    queue.close()
+
+
+async def test_closing_sends_workers_home() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.close()
+    assert await asyncio.gather(*workers) == [None] * 3
+    queue.add("a")
+    assert len(queue) == 0
