@@ -1,0 +1,30 @@
+"""A workspace with a tiny model and a dataset, and one uninterrupted run that others are compared with."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import RunFiles, finish_run, run_config, write_run
+from tests.support.small_disk import small_disk as small_disk
+from tests.support.tiny_model import build_tiny_model, make_workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory that no test may change."""
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def workspace(tiny_model: Path, tmp_path: Path) -> Path:
+    """A workspace of the test's own."""
+    return make_workspace(tmp_path / "workspace", tiny_model)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """A run of eight steps with dropout and accumulation, from start to end; read only."""
+    workspace = make_workspace(tmp_path_factory.mktemp("uninterrupted") / "workspace", tiny_model)
+    files = write_run(workspace, run_config())
+    assert finish_run(files) == 0, files.log()
+    return files

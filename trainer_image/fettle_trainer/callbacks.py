@@ -1,0 +1,191 @@
+"""What every training loop of transformers does for us: report, save, stop, and refuse numbers that are not finite."""
+
+import math
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from fettle_schema.status import Checkpoint
+from fettle_schema.training_job import CheckpointSpec
+from fettle_schema.vocabulary import ExitCode, Stage
+from fettle_trainer import checkpoints
+from fettle_trainer.devices import peak_memory_bytes
+from fettle_trainer.failures import NON_FINITE_HINT, TrainerFailure
+from fettle_trainer.job_files import JobFiles
+from fettle_trainer.progress import ProgressLog
+from fettle_trainer.stopping import StopFlag, StopRequested
+
+HEARTBEAT_SECONDS = 10.0
+
+
+class Totals:
+    """Numbers of a run that survive a restart (TRL's own token counter does not)."""
+
+    def __init__(self, tokens: int = 0) -> None:
+        self.tokens = tokens
+        self.loss: float | None = None
+        self.eval_loss: float | None = None
+
+
+class GuardedTraining:
+    """Mixed into a TRL trainer: counts tokens, and ends the run at the first loss that is not finite."""
+
+    totals: Totals
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        loss = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        if not torch.isfinite(loss):
+            raise non_finite("the loss", self.state.global_step + 1)  # type: ignore[attr-defined]
+        self.totals.tokens += int(inputs["attention_mask"].sum())
+        return loss
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL writes a card with local paths into each checkpoint; we publish our own provenance."""
+
+
+class GuardCallback(TrainerCallback):  # type: ignore[misc]
+    """Ends the run before a gradient that is not finite reaches the weights."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        gradients = [parameter.grad for parameter in kwargs["model"].parameters() if parameter.grad is not None]
+        norms = torch.stack([norm.float() for norm in torch._foreach_norm(gradients)]) if gradients else torch.zeros(1)
+        if not torch.isfinite(norms).all():
+            raise non_finite("the gradient", state.global_step + 1)
+
+
+class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
+    """Completes each checkpoint with a manifest, reports it, keeps the last ones, and stops the run when asked to."""
+
+    def __init__(
+        self, spec: CheckpointSpec, files: JobFiles, progress: ProgressLog, totals: Totals, stop: StopFlag
+    ) -> None:
+        self._spec = spec
+        self._files = files
+        self._progress = progress
+        self._totals = totals
+        self._stop = stop
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._stop.is_requested and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            control.should_evaluate = False
+            control.should_save = control.should_save or self._spec.on_termination
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._stop.is_requested and state.global_step < state.max_steps:
+            control.should_evaluate = False
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # An evaluation may be long. The step before it is saved by the method, outside transformers' loop.
+        if self._stop.is_requested and self._stop.is_training:
+            raise StopRequested
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.finish(Path(args.output_dir, f"checkpoint-{state.global_step}"), state.global_step)
+
+    def finish(self, path: Path, step: int) -> None:
+        """Complete and report the checkpoint that transformers has written to `path`."""
+        checkpoints.complete(path, step, self._totals.tokens)
+        checkpoints.prune(path.parent, self._spec.keep_last)
+        checkpoint = Checkpoint(
+            name=path.name,
+            step=step,
+            attempt=self._files.attempt,
+            path=self._files.inside(path),
+            created_at=datetime.now(UTC),
+        )
+        self._progress.write(kind="checkpoint", step=step, checkpoint=checkpoint)
+        print(f"checkpoint: {checkpoint.path}", flush=True)
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]
+    """Reports what transformers logs, with speed and time left, and a sign of life between two logs."""
+
+    def __init__(self, progress: ProgressLog, totals: Totals, *, uses_gpu: bool) -> None:
+        self._progress = progress
+        self._totals = totals
+        self._uses_gpu = uses_gpu
+        self._begin = self._last_log = self._last_report = time.monotonic()
+        self._first_step = 0
+        self._tokens_at_log = totals.tokens
+        self._evaluated = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._begin = self._last_log = self._last_report = time.monotonic()
+        self._first_step = state.global_step
+        self._progress.enter(Stage.TRAINING, step=state.global_step, total_steps=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress.enter(Stage.TRAINING)
+        is_first = state.global_step == self._first_step + 1
+        if not control.should_log and (is_first or time.monotonic() - self._last_report >= HEARTBEAT_SECONDS):
+            self._report(state)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise non_finite("the loss", state.global_step)
+        self._totals.loss = loss
+        now, tokens = time.monotonic(), self._totals.tokens
+        speed = (tokens - self._tokens_at_log) / max(now - self._last_log, 1e-9)
+        self._last_log, self._tokens_at_log = now, tokens
+        self._report(
+            state,
+            loss=loss,
+            learning_rate=logs.get("learning_rate"),
+            grad_norm=_finite(logs.get("grad_norm")),
+            tokens_per_second=round(speed, 1),
+        )
+        rate = logs.get("learning_rate") or 0.0
+        print(
+            f"step {state.global_step}/{state.max_steps}  loss {loss:.4f}  lr {rate:.2e}  {speed:.0f} tok/s", flush=True
+        )
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._progress.stage is Stage.TRAINING:
+            self._evaluated = 0
+            self._progress.enter(Stage.EVALUATING, step=state.global_step)
+        self._evaluated += 1
+        if time.monotonic() - self._last_report >= HEARTBEAT_SECONDS:
+            self._last_report = time.monotonic()
+            self._progress.write(kind="stage", message=f"{self._evaluated} batches evaluated")
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        loss = _finite((metrics or {}).get("eval_loss"))
+        if loss is not None:
+            self._totals.eval_loss = loss
+            self._progress.write(kind="evaluation", step=state.global_step, epoch=_finite(state.epoch), eval_loss=loss)
+            print(f"evaluation at step {state.global_step}: loss {loss:.4f}", flush=True)
+        self._progress.enter(Stage.TRAINING)
+
+    def _report(self, state: Any, **numbers: Any) -> None:
+        self._last_report = time.monotonic()
+        done = state.global_step - self._first_step
+        eta = (self._last_report - self._begin) / done * (state.max_steps - state.global_step) if done else None
+        self._progress.write(
+            kind="step",
+            step=state.global_step,
+            total_steps=state.max_steps,
+            epoch=_finite(state.epoch),
+            tokens=self._totals.tokens,
+            eta_seconds=None if eta is None else round(eta, 1),
+            peak_memory_bytes=peak_memory_bytes(uses_gpu=self._uses_gpu),
+            **numbers,
+        )
+
+
+def non_finite(what: str, step: int) -> TrainerFailure:
+    """The failure of a run whose numbers have left the range of floating point."""
+    return TrainerFailure(ExitCode.NON_FINITE, f"{what} of step {step} is not finite", NON_FINITE_HINT)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

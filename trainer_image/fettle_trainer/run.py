@@ -1,0 +1,156 @@
+"""The training process: `python -m fettle_trainer.run RUN_JSON`. Reads RunConfig, trains, leaves a RunResult.
+
+The supervisor starts it; by hand it works the same. It prepares the dataset before it imports torch, so that a bad
+dataset is refused in a moment.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fettle_data.findings import DatasetError
+from fettle_schema import names
+from fettle_schema.run import RunConfig, RunResult
+from fettle_schema.status import Failure
+from fettle_schema.training_job import AdapterType, Method
+from fettle_schema.vocabulary import ExitCode, FailureCode
+from fettle_trainer.atomic_file import write_json
+from fettle_trainer.diagnosis import diagnose, failed_result, fault_result
+from fettle_trainer.failures import TrainerFailure, configuration_failure
+from fettle_trainer.job_files import JobFiles, job_files
+from fettle_trainer.progress import ProgressLog
+from fettle_trainer.stopping import StopFlag, StopRequested
+from fettle_trainer.training_run import Run
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Do one run; its exit code."""
+    stop = StopFlag()
+    stop.listen()
+    try:
+        config, files = _open(arguments, environment)
+    except TrainerFailure as failure:
+        print(f"{failure.code}: {failure.message}. {failure.hint}".rstrip(), flush=True)
+        return int(failure.exit_code)
+    print(json.dumps(_printable(config), ensure_ascii=False), flush=True)
+    run = Run(config, files, ProgressLog(files.metrics, config.job.attempt), stop)
+    result = _conclude(run)
+    result.started_from_step = run.started_from_step
+    result.warnings = [*result.warnings, *run.progress.warnings]
+    _leave(files.result, result.manifest())
+    return result.exit_code
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """`run.json`, validated; TrainerFailure (64) names the fields that are wrong."""
+    try:
+        return RunConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise configuration_failure(path.name, f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        text = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or path.name}: {problem['msg']}" for problem in problems[:5]
+        )
+        raise TrainerFailure(
+            ExitCode.CONFIGURATION, text, "Correct the TrainingJob, or use a trainer image of the operator's version."
+        ) from error
+
+
+def refuse_unsupported(config: RunConfig) -> None:
+    """What this trainer does not do yet is refused by name, never left out silently."""
+    hyperparameters, tracking = config.hyperparameters, config.tracking
+    template = config.dataset.template.name if config.dataset is not None else "tokenizer"
+    refusals = {
+        "spec.method": config.method is not Method.SFT and config.method.value,
+        "spec.adapter.type": config.adapter.type is not AdapterType.LORA and config.adapter.type.value,
+        "spec.startFrom": config.start is not None and "set",
+        "spec.output.merge": config.output.merge and "true",
+        "spec.output.push": config.output.push is not None and "set",
+        "spec.tracking": (tracking.wandb or tracking.mlflow or tracking.tensorboard) and "set",
+        "spec.hyperparameters.packing": hyperparameters.packing and "true",
+        "spec.dataset.template.name": template != "tokenizer" and template,
+        "spec.resources": config.topology.nodes * config.topology.processes_per_node > 1 and "more than one process",
+    }
+    for field, value in refusals.items():
+        if value:
+            raise configuration_failure(field, f"{value} is not supported by this trainer yet", "Leave it out.")
+
+
+def _open(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[RunConfig, JobFiles]:
+    workspace = environment.get(names.ENV_WORKSPACE)
+    if len(arguments) != 1 or not workspace:
+        raise configuration_failure("usage", f"{names.ENV_WORKSPACE}=DIR python -m fettle_trainer.run RUN_JSON")
+    config = read_run_config(Path(arguments[0]))
+    try:
+        files = job_files(Path(workspace).absolute(), config.directory, config.job.attempt)
+    except ValueError as error:
+        raise configuration_failure("directory", str(error)) from error
+    files.attempt_directory.mkdir(parents=True, exist_ok=True)
+    return config, files
+
+
+def _printable(config: RunConfig) -> dict[str, Any]:
+    """The configuration for the log, without the text of examples."""
+    manifest = config.manifest()
+    inline = manifest.get("dataset", {}).get("source", {}).get("inline")
+    if inline is not None:
+        inline["examples"] = f"{len(inline['examples'])} examples"
+    return manifest
+
+
+def _conclude(run: Run) -> RunResult:
+    attempt = run.config.job.attempt
+    try:
+        refuse_unsupported(run.config)
+        return _method(run.config.method)(run)
+    except StopRequested:
+        return _stopped(run)
+    except BaseException as error:  # the edge of the process: whatever it was, the verdict must get out
+        traceback.print_exc()
+        if isinstance(error, DatasetError) and error.findings is not None:
+            _leave(run.files.findings, error.findings.to_json())
+        failure = diagnose(error)
+        return failed_result(failure, attempt, run.step) if failure else fault_result(error, attempt, run.step)
+
+
+def _stopped(run: Run) -> RunResult:
+    """85 where this attempt leaves a checkpoint, else 75: the next one would do the same work again."""
+    from fettle_trainer.checkpoints import find_newest
+
+    newest = find_newest(run.files, run.progress.warn)
+    if newest is not None and newest.step > run.started_from_step:
+        return RunResult(exit_code=int(ExitCode.CHECKPOINTED), step=newest.step)
+    message = "the run was asked to stop before it had a step worth saving"
+    failure = Failure(
+        code=str(FailureCode.INFRASTRUCTURE),
+        message=message,
+        hint="It is started again by itself.",
+        exit_code=int(ExitCode.RETRY),
+        attempt=run.config.job.attempt,
+    )
+    return RunResult(exit_code=int(ExitCode.RETRY), step=run.step, failure=failure)
+
+
+def _leave(path: Path, value: object) -> None:
+    """Write what a full disk may refuse; the exit code says it then."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        print(f"{path.name} could not be written: {error}", flush=True)
+
+
+def _method(method: Method) -> Callable[[Run], RunResult]:
+    from fettle_trainer.methods import sft
+
+    return {Method.SFT: sft.run}[method]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,21 @@
+"""One run as a method sees it. Holds no logic."""
+
+from dataclasses import dataclass
+
+from fettle_schema.run import RunConfig
+from fettle_trainer.job_files import JobFiles
+from fettle_trainer.progress import ProgressLog
+from fettle_trainer.stopping import StopFlag
+
+
+@dataclass
+class Run:
+    """What a method gets: the configuration, and the ways to reach the world."""
+
+    config: RunConfig
+    files: JobFiles
+    progress: ProgressLog
+    stop: StopFlag
+    step: int = 0
+    """Optimizer steps done, kept up to date for the result of a run that fails."""
+    started_from_step: int = 0
