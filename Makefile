@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 export FETTLE_CACHE ?= $(HOME)/.cache/fettle
 export PYTHONUNBUFFERED := 1
+export PYTHONDONTWRITEBYTECODE :=
 # Training and tests share two cores with each other: waiting threads must not spin.
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
@@ -15,6 +16,7 @@ export HF_HUB_OFFLINE ?= 1
 UV := $(shell command -v uv || echo $(FETTLE_CACHE)/uv/bin/uv)
 PYTHON := .venv/bin/python
 RUN := .venv/bin
+BYTECODE := $(FETTLE_CACHE)/bytecode/$(shell sha256sum uv.lock | cut -c1-12)
 SAY = @printf '\033[1m==> %s\033[0m\n'
 
 .PHONY: help
@@ -32,7 +34,22 @@ $(FETTLE_CACHE)/uv/bin/uv:
 .venv/installed: pyproject.toml uv.lock | $(if $(filter /%,$(UV)),$(UV))
 	$(SAY) "installing the locked Python packages (about 5 GB the first time: PyPI's torch)"
 	@$(UV) sync --frozen --quiet
+	@$(MAKE) --no-print-directory bytecode
 	@touch $@
+
+# uv hard-links packages from its cache, so their compiled code can be linked from ours: without it, each process that
+# imports torch compiles for ten seconds. Valid for as long as the sources' times are, which the links keep.
+.PHONY: bytecode
+bytecode:
+	@packages=$$(cd .venv/lib/python3*/site-packages && pwd); \
+	if [ ! -d $(BYTECODE) ]; then \
+	  printf '    compiling them (once for each uv.lock)\n'; \
+	  $(PYTHON) -m compileall -q -j 0 $$packages >/dev/null || true; \
+	  staging=$$(mktemp -d -p $$(mkdir -p $(dir $(BYTECODE)) && echo $(dir $(BYTECODE)))); \
+	  (cd $$packages && find . -name __pycache__ -prune -print0 | xargs -0 cp -rl --parents -t $$staging) && \
+	  { mv -T $$staging $(BYTECODE) 2>/dev/null || rm -rf $$staging; }; \
+	fi; \
+	cp -rln $(BYTECODE)/. $$packages/ 2>/dev/null || cp -rn $(BYTECODE)/. $$packages/
 
 .PHONY: install
 install: .venv/installed ## install the Python packages into .venv
