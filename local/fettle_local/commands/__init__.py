@@ -1,0 +1,1 @@
+"""Commands of `fettle`, one module for each noun. They parse, call and print; heavy imports wait for their use."""
