@@ -1,0 +1,45 @@
+{{- define "fettle.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fettle.operatorName" -}}
+{{- printf "%s-operator" (include "fettle.fullname" .) -}}
+{{- end -}}
+
+{{- define "fettle.apiName" -}}
+{{- printf "%s-api" (include "fettle.fullname" .) -}}
+{{- end -}}
+
+{{/* ClusterRoles have no namespace: two releases of one name must not share them. */}}
+{{- define "fettle.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "fettle.fullname" .) -}}
+{{- end -}}
+
+{{- define "fettle.apiKeySecret" -}}
+{{- default (printf "%s-api-key" (include "fettle.fullname" .)) .Values.api.apiKey.existingSecret -}}
+{{- end -}}
+
+{{- define "fettle.labels" -}}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: fettle
+{{ include "fettle.selector" . }}
+{{- end -}}
+
+{{- define "fettle.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Takes a dictionary with `root` and `image`. */}}
+{{- define "fettle.image" -}}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}

@@ -1,0 +1,107 @@
+"""What the chart's ServiceAccounts may do, and that its pods are restricted."""
+
+import pytest
+
+from tests.unit.chart.conftest import Manifest, Render
+
+pytestmark = pytest.mark.cluster
+
+VALUES = [(), ('watchNamespaces=["one","two"]',), ("api.enabled=false",), ("api.replicas=2", "operator.replicas=1")]
+READING_OR_CHANGING = {"get", "list", "watch", "update", "patch", "delete", "deletecollection", "*"}
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_nothing_reads_or_changes_secrets(render: Render, values: tuple[str, ...]) -> None:
+    for name, rules in rules_by_account(render(*values)).items():
+        verbs = verbs_on(rules, "secrets")
+        assert not verbs & READING_OR_CHANGING, name
+        assert verbs == (set() if name.endswith("-operator") else {"create"})
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_nothing_has_a_wildcard(render: Render, values: tuple[str, ...]) -> None:
+    for name, rules in rules_by_account(render(*values)).items():
+        for rule in rules:
+            assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}, name
+
+
+@pytest.mark.parametrize("resource", ["secrets", "pods/log", "pods/exec", "nodes", "tokenreviews", "namespaces"])
+def test_the_operator_has_no_right_to(render: Render, resource: str) -> None:
+    assert verbs_on(rules_by_account(render())["fettle-operator"], resource) == set()
+
+
+@pytest.mark.parametrize("resource", ["pods/exec", "nodes", "jobs", "configmaps", "adapters/status", "leases"])
+def test_the_facade_has_no_right_to(render: Render, resource: str) -> None:
+    assert verbs_on(rules_by_account(render())["fettle-api"], resource) == set()
+
+
+def test_the_facade_reviews_tokens_and_does_nothing_else_outside_its_namespace(render: Render) -> None:
+    [role] = [role for role in of_kinds(render(), "ClusterRole") if role["metadata"]["name"].endswith("-api")]
+    expected = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    assert role["rules"] == [expected]
+
+
+def test_an_operator_of_some_namespaces_has_rights_there_only(render: Render) -> None:
+    manifests = render('watchNamespaces=["one","two"]')
+    cluster_roles = [role["metadata"]["name"] for role in of_kinds(manifests, "ClusterRole")]
+    assert cluster_roles == ["demo-fettle-api"]
+    roles = [role for role in of_kinds(manifests, "Role") if role["metadata"]["name"] == "fettle-operator"]
+    assert [role["metadata"]["namespace"] for role in roles] == ["one", "two"]
+
+
+def test_the_operator_holds_one_lease(render: Render) -> None:
+    rules = [rule for rule in rules_by_account(render())["fettle-operator"] if "leases" in rule["resources"]]
+    assert [(rule["verbs"], rule.get("resourceNames")) for rule in rules] == [
+        (["create"], None),
+        (["get", "update"], ["fettle-operator"]),
+    ]
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_pods_are_restricted(render: Render, values: tuple[str, ...]) -> None:
+    for deployment in of_kinds(render(*values), "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
+        assert all({"emptyDir", "secret", "persistentVolumeClaim"} & set(volume) for volume in pod["volumes"])
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+            assert {"livenessProbe", "readinessProbe", "resources"} <= set(container)
+
+
+def test_pods_get_no_variables_from_services(render: Render) -> None:
+    """A Service named fettle-api would set FETTLE_API_PORT to an address."""
+    for deployment in of_kinds(render(), "Deployment"):
+        assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+def of_kinds(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] in kinds]
+
+
+def rules_by_account(manifests: list[Manifest]) -> dict[str, list[Manifest]]:
+    """ServiceAccount → every rule that some binding gives it."""
+    roles = {(role["kind"], place(role)): role["rules"] for role in of_kinds(manifests, "Role", "ClusterRole")}
+    rights: dict[str, list[Manifest]] = {}
+    for binding in of_kinds(manifests, "RoleBinding", "ClusterRoleBinding"):
+        reference = binding["roleRef"]
+        namespace = binding["metadata"].get("namespace") if reference["kind"] == "Role" else None
+        for subject in binding["subjects"]:
+            rights.setdefault(subject["name"], []).extend(roles[reference["kind"], (namespace, reference["name"])])
+    return rights
+
+
+def place(manifest: Manifest) -> tuple[str | None, str]:
+    return manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
+
+
+def verbs_on(rules: list[Manifest], resource: str) -> set[str]:
+    return {
+        verb for rule in rules if resource in rule["resources"] or "*" in rule["resources"] for verb in rule["verbs"]
+    }

@@ -1,0 +1,202 @@
+"""What the chart installs: every object, by its values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fettle_schema.crd import DEFINITIONS
+from tests.unit.chart.conftest import CHART, Manifest, Render
+
+pytestmark = pytest.mark.cluster
+
+CRDS = {definition.manifest()["metadata"]["name"] for definition in DEFINITIONS}
+
+
+def test_the_chart_passes_lint(helm: Callable[..., str]) -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+def test_default_values_install_everything(render: Render) -> None:
+    kinds = sorted(manifest["kind"] for manifest in render() if manifest["kind"] != "CustomResourceDefinition")
+    assert kinds == [
+        *("ClusterRole", "ClusterRole", "ClusterRoleBinding", "ClusterRoleBinding"),
+        *("Deployment", "Deployment", "PersistentVolumeClaim", "Role", "Role", "RoleBinding", "RoleBinding"),
+        *("Secret", "Service", "ServiceAccount", "ServiceAccount"),
+    ]
+
+
+def test_every_object_is_in_the_namespace_of_the_release_or_in_none(render: Render) -> None:
+    cluster_wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    for manifest in render():
+        expected = None if manifest["kind"] in cluster_wide else "demo"
+        assert manifest["metadata"].get("namespace") == expected, manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [((), True), (("crds.keep=false",), False)],
+)
+def test_crds_stay_when_the_release_goes(render: Render, values: tuple[str, ...], kept: bool) -> None:
+    crds = of_kind(render(*values), "CustomResourceDefinition")
+    assert {crd["metadata"]["name"] for crd in crds} == CRDS
+    for crd in crds:
+        assert (crd["metadata"].get("annotations") == {"helm.sh/resource-policy": "keep"}) is kept
+
+
+def test_crds_are_those_of_the_schema(render: Render) -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in of_kind(render("crds.keep=false"), "CustomResourceDefinition")}
+    for definition in DEFINITIONS:
+        manifest = definition.manifest()
+        assert rendered[manifest["metadata"]["name"]] == manifest
+
+
+def test_crds_can_be_left_out(render: Render) -> None:
+    assert of_kind(render("crds.enabled=false"), "CustomResourceDefinition") == []
+
+
+def test_the_workspace_stays_when_the_release_goes(render: Render) -> None:
+    [claim] = of_kind(render("workspace.storageClassName=nfs", "workspace.size=5Gi"), "PersistentVolumeClaim")
+    assert claim["metadata"]["name"] == "fettle-workspace"
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "nfs",
+        "resources": {"requests": {"storage": "5Gi"}},
+    }
+    assert of_kind(render("workspace.create=false"), "PersistentVolumeClaim") == []
+
+
+def test_without_the_facade_nothing_of_it_is_left(render: Render) -> None:
+    manifests = render("api.enabled=false")
+    assert [manifest["metadata"]["name"] for manifest in manifests if "api" in manifest["metadata"]["name"]] == []
+    assert "FETTLE_RECEIVER_URL" not in environment(deployment(manifests, "operator"))
+
+
+def test_images_are_those_of_the_values(render: Render) -> None:
+    manifests = render(
+        *("operator.image.repository=registry.example:5000/op", "operator.image.tag=v1", "api.image.tag=v2"),
+        *("trainer.image.repository=localhost/t", "trainer.image.tag=v3", "trainer.image.pullPolicy=Never"),
+    )
+    operator = deployment(manifests, "operator")
+    assert container(operator)["image"] == "registry.example:5000/op:v1"
+    assert container(deployment(manifests, "api"))["image"] == "fettle-api:v2"
+    assert environment(operator)["FETTLE_TRAINER_IMAGE"] == "localhost/t:v3"
+    assert environment(operator)["FETTLE_TRAINER_IMAGE_PULL_POLICY"] == "Never"
+
+
+def test_the_key_of_callers_is_random_unless_a_secret_exists(render: Render) -> None:
+    [first], [second] = of_kind(render(), "Secret"), of_kind(render(again=True), "Secret")
+    assert first["data"]["api-key"] != second["data"]["api-key"]
+    manifests = render("api.apiKey.existingSecret=ours", "api.apiKey.key=token")
+    assert of_kind(manifests, "Secret") == []
+    facade = deployment(manifests, "api")
+    assert environment(facade)["FETTLE_API_API_KEY_FILE"] == "/var/run/secrets/fettle.dev/token"
+    [volume] = [volume for volume in pod(facade)["volumes"] if "secret" in volume]
+    assert volume["secret"]["secretName"] == "ours"
+
+
+def test_no_key_is_in_a_variable(render: Render) -> None:
+    manifests = render()
+    [secret] = of_kind(manifests, "Secret")
+    others = [manifest for manifest in manifests if manifest is not secret]
+    assert secret["data"]["api-key"] not in str(others)
+
+
+def test_the_service_reaches_the_facade(render: Render) -> None:
+    manifests = render("api.service.port=80", "api.service.type=NodePort")
+    [service] = of_kind(manifests, "Service")
+    facade = deployment(manifests, "api")
+    assert service["spec"]["type"] == "NodePort"
+    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == {"http": 80, "ainode": 3000}
+    container_ports = {port["name"] for port in container(facade)["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == container_ports
+    assert service["spec"]["selector"].items() <= facade["spec"]["template"]["metadata"]["labels"].items()
+    url = environment(deployment(manifests, "operator"))["FETTLE_RECEIVER_URL"]
+    assert url == f"http://{service['metadata']['name']}.demo:80"
+
+
+@pytest.mark.parametrize("component", ["operator", "api"])
+def test_placement_and_variables_reach_the_pods(render: Render, component: str) -> None:
+    manifests = render(
+        f"{component}.nodeSelector.disk=ssd",
+        f'{component}.tolerations=[{{"operator": "Exists"}}]',
+        f"{component}.podAnnotations.team=ml",
+        f"{component}.environment.FETTLE_EXTRA=1a",
+        f"{component}.affinity.nodeAffinity.x=y",
+        f"{component}.replicas=3",
+        'imagePullSecrets=[{"name": "pull"}]',
+    )
+    ours = deployment(manifests, component)
+    assert ours["spec"]["replicas"] == 3
+    assert ours["spec"]["template"]["metadata"]["annotations"] == {"team": "ml"}
+    assert environment(ours)["FETTLE_EXTRA"] == "1a"
+    assert pod(ours)["nodeSelector"] == {"disk": "ssd"}
+    assert pod(ours)["tolerations"] == [{"operator": "Exists"}]
+    assert pod(ours)["affinity"] == {"nodeAffinity": {"x": "y"}}
+    assert pod(ours)["imagePullSecrets"] == [{"name": "pull"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("fullnameOverride=tuning", {"tuning-operator", "tuning-api"}),
+        ("nameOverride=lab", {"fettle-lab-operator", "fettle-lab-api"}),
+    ],
+)
+def test_names_can_be_chosen(render: Render, name: str, expected: set[str]) -> None:
+    assert {manifest["metadata"]["name"] for manifest in of_kind(render(name), "Deployment")} == expected
+
+
+def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fettle_api.settings import ApiSettings
+    from fettle_operator.settings import OperatorSettings
+
+    manifests = render(
+        "operator.queues.default.maxRunning=2",
+        'watchNamespaces=["one","two"]',
+        "trainer.resources.limits.cpu=2",
+        "trainer.resources.limits.memory=4Gi",
+        "api.modelAliases.small=models/tiny",
+        "api.datasetAliases.chat=datasets/chat",
+        "api.credentialsSecretName=hub",
+        "api.defaultGpus=0",
+    )
+    for component in ("operator", "api"):
+        for name, value in environment(deployment(manifests, component)).items():
+            monkeypatch.setenv(name, value)
+    operator = OperatorSettings()
+    assert operator.watch_namespaces == ["one", "two"]
+    assert operator.queues["default"].max_running == 2
+    assert (operator.trainer_cpu_limit, operator.trainer_memory_limit) == ("2", "4Gi")
+    assert (operator.lease_name, operator.lease_namespace) == ("fettle-operator", "demo")
+    facade = ApiSettings()
+    assert (facade.namespace, facade.authentication, facade.default_gpus) == ("demo", "apikey", 0)
+    assert facade.model_aliases == {"small": "models/tiny"}
+    assert facade.dataset_aliases == {"chat": "datasets/chat"}
+    assert facade.dialect_ports == {"ainode": 3000}
+    assert facade.credentials_secret_name == "hub"
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def deployment(manifests: list[Manifest], component: str) -> Manifest:
+    [found] = [one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"].endswith(f"-{component}")]
+    return found
+
+
+def pod(deployment: Manifest) -> dict[str, Any]:
+    return dict(deployment["spec"]["template"]["spec"])
+
+
+def container(deployment: Manifest) -> dict[str, Any]:
+    [found] = pod(deployment)["containers"]
+    return dict(found)
+
+
+def environment(deployment: Manifest) -> dict[str, str]:
+    variables = container(deployment)["env"]
+    assert all(isinstance(variable["value"], str) for variable in variables), "a value that is no string"
+    return {variable["name"]: variable["value"] for variable in variables}

@@ -1,0 +1,90 @@
+"""The chart's values: each documented, each in the schema, bad ones refused by name."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.unit.chart.conftest import CHART, HelmError, Manifest, Render
+
+REFUSED = [
+    ("operator.replicas=0", "operator/replicas", "minimum"),
+    ("operator.replicas=many", "operator/replicas", "want integer"),
+    ("operator.replica=2", "operator", "'replica' not allowed"),
+    ("operator.log.level=LOUD", "operator/log/level", "must be one of"),
+    ("operator.queues.default.maxRunning=-1", "operator/queues/default/maxRunning", "minimum"),
+    ("operator.queues.default.running=1", "operator/queues/default", "'running' not allowed"),
+    ("operator.environment.lower=1", "operator/environment", "lower"),
+    ("trainer.image.pullPolicy=Sometimes", "trainer/image/pullPolicy", "must be one of"),
+    ("trainer.image.repository=", "trainer/image/repository", "minLength"),
+    ("trainer.resources.limits.memory=lots", "trainer/resources/limits/memory", "does not match pattern"),
+    ("trainer.terminationGracePeriodSeconds=0", "trainer/terminationGracePeriodSeconds", "minimum"),
+    ("workspace.size=big", "workspace/size", "does not match pattern"),
+    ('workspace.accessModes=["ReadOnlyMany"]', "workspace/accessModes/0", "must be one of"),
+    ("workspace.claimName=Fettle", "workspace/claimName", "does not match pattern"),
+    ("api.defaultGpus=-1", "api/defaultGpus", "minimum"),
+    ("api.service.type=External", "api/service/type", "must be one of"),
+    ("api.service.port=99999", "api/service/port", "maximum"),
+    ("api.service.dialectPorts.ainode=0", "api/service/dialectPorts/ainode", "minimum"),
+    ("api.authentication=none", "api", "'authentication' not allowed"),
+    ("crds.enabled=perhaps", "crds/enabled", "want boolean"),
+    ('watchNamespaces=["Team_A"]', "watchNamespaces/0", "does not match pattern"),
+]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("value", "place", "reason"), REFUSED)
+def test_a_bad_value_is_refused_by_name(render: Render, value: str, place: str, reason: str) -> None:
+    with pytest.raises(HelmError) as refusal:
+        render(value)
+    assert place.replace("/", ".") in str(refusal.value).replace("/", ".")
+    assert reason in str(refusal.value)
+
+
+def test_every_value_says_what_it_is_for() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    undocumented = [
+        line
+        for before, line, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False)
+        if re.match(r"\s*[a-zA-Z]+:", line)
+        and not before.strip().startswith("# --")
+        and not _is_deeper(after, line)
+        and not _is_described_by_a_parent(line)
+    ]
+    assert undocumented == []
+
+
+def test_every_value_has_an_entry_in_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    missing = [".".join(path) for path in _leaves(values) if not _is_described(schema, path)]
+    assert missing == []
+
+
+def _is_deeper(after: str, line: str) -> bool:
+    """Whether the next line opens a level below: then the values there are documented."""
+    return len(after) - len(after.lstrip()) > len(line) - len(line.lstrip()) and line.rstrip().endswith(":")
+
+
+def _is_described_by_a_parent(line: str) -> bool:
+    """`resources` and `dialectPorts` are documented as a whole."""
+    return line.strip().split(":")[0] in {"requests", "limits", "ainode"}
+
+
+def _leaves(values: Manifest, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def _is_described(schema: Manifest, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if name in schema.get("properties", {}):
+            schema = schema["properties"][name]
+        else:
+            return schema.get("additionalProperties", True) is not False
+    return True
