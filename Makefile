@@ -7,7 +7,8 @@ SHELL := /bin/bash
 
 export FETTLE_CACHE ?= $(HOME)/.cache/fettle
 export PYTHONUNBUFFERED := 1
-export PYTHONDONTWRITEBYTECODE :=
+export PYTHONDONTWRITEDEMO_HOME := $(FETTLE_CACHE)/demo-home
+BYTECODE :=
 # Training and tests share two cores with each other: waiting threads must not spin.
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
@@ -16,6 +17,7 @@ export HF_HUB_OFFLINE ?= 1
 UV := $(shell command -v uv || echo $(FETTLE_CACHE)/uv/bin/uv)
 PYTHON := .venv/bin/python
 RUN := .venv/bin
+DEMO_HOME := $(FETTLE_CACHE)/demo-home
 BYTECODE := $(FETTLE_CACHE)/bytecode/$(shell sha256sum uv.lock | cut -c1-12)
 SAY = @printf '\033[1m==> %s\033[0m\n'
 
@@ -63,7 +65,8 @@ machine: .venv/installed
 
 .PHONY: demo
 demo: .venv/installed ## fetch a small model, fine-tune it here, and show what it learned
-	@$(RUN)/fettle demo
+	@rm -rf $(DEMO_HOME)
+	@FETTLE_HOME=$(DEMO_HOME) $(RUN)/fettle demo
 
 # -- checking it -----------------------------------------------------------------------------------------------
 
