@@ -1,17 +1,13 @@
 """Real training runs of a tiny model through `fettle run`: one to its end, one killed mid-way and started again."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fettle_schema.manifests import dump_manifest
+from tests.support.local_home import fettle, get, job_log, make_home
 from tests.support.tiny_model import build_tiny_model
 
 pytestmark = [pytest.mark.trainer, pytest.mark.timeout(1200)]
@@ -22,19 +18,6 @@ _STEPS = 30
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-def make_home(path: Path, tiny_model: Path) -> Path:
-    workspace = path / "workspace"
-    (workspace / "models").mkdir(parents=True)
-    (workspace / "models/tiny").symlink_to(tiny_model)
-    rows = [
-        {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": f"{n} it is"}]}
-        for n in range(32)
-    ]
-    (workspace / "datasets/tiny").mkdir(parents=True)
-    (workspace / "datasets/tiny/train.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-    return path
 
 
 def job(path: Path) -> Path:
@@ -56,32 +39,16 @@ def job(path: Path) -> Path:
     return path
 
 
-def fettle(home: Path, *arguments: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", "from fettle_local.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "FETTLE_HOME": str(home)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-
 def run_to_the_end(home: Path, file: Path) -> str:
     process = fettle(home, "run", file)
     output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output + _log(home)
+    assert process.returncode == 0, output + job_log(home)
     return output
-
-
-def get(home: Path, *arguments: object) -> dict[str, Any]:
-    output, _ = fettle(home, "get", *arguments, "-o", "json").communicate(timeout=60)
-    found: dict[str, Any] = json.loads(output)
-    return found
 
 
 def weights(home: Path) -> bytes:
     path = home / "workspace" / get(home, "adapter", "tiny")["status"]["path"]
     return (path / "adapter_model.safetensors").read_bytes()
-
-
-def _log(home: Path) -> str:
-    return "".join(path.read_text() for path in home.glob("workspace/jobs/*/log.txt"))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +80,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
     deadline = time.monotonic() + 600
     while not list(home.glob("workspace/jobs/*/attempts/*/checkpoints/*/fettle-checkpoint.json")):
         assert time.monotonic() < deadline
-        assert first.poll() is None, first.communicate()[0] + _log(home)
+        assert first.poll() is None, first.communicate()[0] + job_log(home)
         time.sleep(0.02)
     first.send_signal(number)
     output, _ = first.communicate(timeout=120)

@@ -44,6 +44,15 @@ def build_tiny_model(directory: Path, *, chat_template: str | None = CHAT_TEMPLA
     return directory
 
 
+def spoil_weights(model: Path) -> None:
+    """A base model whose last norm holds a NaN, as a bad merge or a bad quantization leaves it."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(model / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+
+
 def _write_tokenizer(directory: Path, chat_template: str | None) -> int:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import RunFiles, finish_run, run_config, write_run
-from tests.support.tiny_model import make_workspace
+from tests.support.tiny_model import make_workspace, spoil_weights
 
 pytestmark = pytest.mark.trainer
 
@@ -56,15 +56,6 @@ def test_disk_that_fills_up_with_checkpoints_is_67(tiny_model: Path, tmp_path: P
 
     assert finish_run(files) == 67, files.log()
     assert_failed(files, "DiskFull", "disk")
-
-
-def spoil_weights(model: Path) -> None:
-    """A base model whose last norm holds a NaN, as a bad merge or a bad quantization leaves it."""
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(model / "model.safetensors")
-    tensors["model.norm.weight"][0] = float("nan")
-    save_file(tensors, model / "model.safetensors", {"format": "pt"})
 
 
 def assert_failed(files: RunFiles, code: str, expected: str) -> None:
