@@ -6,14 +6,9 @@ outcome of both.
 
 from dataclasses import dataclass
 
-from fettle_schema.training_job import (
-    AdapterParameters,
-    AdapterType,
-    Hyperparameters,
-    Method,
-    QuantizationSpec,
-    TrainingJobSpec,
-)
+from fettle_schema.adapter_parameters import AdapterParameters, AdapterType, QuantizationSpec
+from fettle_schema.hyperparameters import Hyperparameters
+from fettle_schema.training_job import Method, TrainingJobSpec
 
 PREFERENCE_METHODS = frozenset({Method.DPO, Method.IPO, Method.ORPO, Method.KTO, Method.CPO, Method.SIMPO})
 TRAINING_METHODS = frozenset({Method.SFT}) | PREFERENCE_METHODS

@@ -5,18 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from fettle_schema.adapter_parameters import AdapterParameters
 from fettle_schema.base import Model
+from fettle_schema.dataset import DatasetSpec
+from fettle_schema.hyperparameters import Hyperparameters
 from fettle_schema.status import Checkpoint, Failure, OutputStatus
-from fettle_schema.training_job import (
-    AdapterParameters,
-    BaseModelSpec,
-    CheckpointSpec,
-    DatasetSpec,
-    Hyperparameters,
-    Method,
-    PushSpec,
-    TrackingSpec,
-)
+from fettle_schema.training_job import BaseModelSpec, CheckpointSpec, Method, PushSpec, TrackingSpec
 from fettle_schema.vocabulary import Stage
 
 

@@ -6,7 +6,8 @@ from fettle_data.findings import DatasetError, Finding, FindingCode, Findings, n
 from fettle_data.formats import FORMATS, KNOWN_COLUMNS, METHOD_FORMATS, detect
 from fettle_data.formats.format import Example, Format, InvalidRowError
 from fettle_data.rows import Row, Rows, Values
-from fettle_schema.training_job import DatasetFormat, Method
+from fettle_schema.dataset import DatasetFormat
+from fettle_schema.training_job import Method
 
 
 def check_columns(columns: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fettle_data.findings import DatasetError, FindingCode
 from fettle_data.rows import Row, Rows
-from fettle_schema.training_job import HubSource
+from fettle_schema.dataset import HubSource
 
 
 def open_hub_dataset(source: HubSource, field: str) -> Rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fettle_data.findings import DatasetError, FindingCode, name_list
-from fettle_schema.training_job import WorkspaceSource
+from fettle_schema.dataset import WorkspaceSource
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 _FILE_STEMS = ("data", "train")

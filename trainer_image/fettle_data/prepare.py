@@ -13,7 +13,8 @@ from fettle_data.findings import DatasetError, Finding, FindingCode, Findings, n
 from fettle_data.formats.format import Example
 from fettle_data.source import open_rows
 from fettle_data.split import choose, hold_out, measure
-from fettle_schema.training_job import DatasetFormat, DatasetSource, DatasetSpec, Method
+from fettle_schema.dataset import DatasetFormat, DatasetSource, DatasetSpec
+from fettle_schema.training_job import Method
 
 _SOURCE = "spec.dataset.source"
 _EVALUATION_SOURCE = "spec.dataset.evaluation.source"

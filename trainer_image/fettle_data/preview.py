@@ -8,7 +8,7 @@ from fettle_data.findings import Finding
 from fettle_data.formats import detect
 from fettle_data.rows import Values
 from fettle_data.source import open_rows
-from fettle_schema.training_job import DatasetFormat, DatasetSource
+from fettle_schema.dataset import DatasetFormat, DatasetSource
 
 
 @dataclass(frozen=True)

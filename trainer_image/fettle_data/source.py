@@ -10,7 +10,7 @@ from fettle_data.json_rows import parse_row, read_json_lines, read_json_list
 from fettle_data.locate import EXTENSIONS, locate, open_file
 from fettle_data.rows import Row, Rows
 from fettle_data.table_rows import read_csv, read_text_lines, read_tsv
-from fettle_schema.training_job import DatasetSource, InlineSource, WorkspaceSource
+from fettle_schema.dataset import DatasetSource, InlineSource, WorkspaceSource
 
 Reader = Callable[[BinaryIO, str], Iterator[Row | Finding]]
 

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from fettle_data.findings import DatasetError
 from fettle_schema import names
+from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.status import Failure
-from fettle_schema.training_job import AdapterType, Method
+from fettle_schema.training_job import Method
 from fettle_schema.vocabulary import ExitCode, FailureCode
 from fettle_trainer.atomic_file import write_json
 from fettle_trainer.diagnosis import diagnose, failed_result, fault_result

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fettle_data.prepare import PreparedDataset, prepare
-from fettle_schema.training_job import DatasetSpec, Method
+from fettle_schema.dataset import DatasetSpec
+from fettle_schema.training_job import Method
 
 Write = Callable[..., str]
 Prepare = Callable[..., PreparedDataset]

@@ -10,7 +10,8 @@ import pytest
 
 from fettle_data.findings import DatasetError, Finding, FindingCode
 from fettle_data.prepare import PreparedDataset, prepare
-from fettle_schema.training_job import DatasetFormat, DatasetSpec, Method
+from fettle_schema.dataset import DatasetFormat, DatasetSpec
+from fettle_schema.training_job import Method
 
 Write = Callable[..., str]
 Prepare = Callable[..., PreparedDataset]

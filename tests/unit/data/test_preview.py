@@ -7,7 +7,7 @@ import pytest
 
 from fettle_data.findings import DatasetError, FindingCode
 from fettle_data.preview import preview
-from fettle_schema.training_job import DatasetFormat, DatasetSource
+from fettle_schema.dataset import DatasetFormat, DatasetSource
 
 
 def source(path: str) -> DatasetSource:

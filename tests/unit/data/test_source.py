@@ -13,7 +13,7 @@ from fettle_data.findings import DatasetError, Finding, FindingCode
 from fettle_data.lines import MAX_ROW_BYTES
 from fettle_data.rows import Row
 from fettle_data.source import open_rows
-from fettle_schema.training_job import DatasetSource
+from fettle_schema.dataset import DatasetSource
 
 ROWS = [{"text": "a"}, {"text": "é\u2028b"}, {"text": "c"}]
 LINES = [json.dumps(row, ensure_ascii=False) for row in ROWS]

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from fettle_data.formats import alpaca, messages, preference, prompt_completion, sharegpt, text, unpaired_preference
 from fettle_data.formats.format import Format
-from fettle_schema.training_job import DatasetFormat, Method
+from fettle_schema.dataset import DatasetFormat
+from fettle_schema.training_job import Method
 
 FORMATS: dict[DatasetFormat, Format] = {
     one.name: one

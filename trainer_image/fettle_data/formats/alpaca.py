@@ -6,7 +6,7 @@ The prompts are those of Stanford Alpaca (github.com/tatsu-lab/stanford_alpaca, 
 
 from fettle_data.formats.format import Example, Format, optional_text, required_text
 from fettle_data.rows import Values
-from fettle_schema.training_job import DatasetFormat
+from fettle_schema.dataset import DatasetFormat
 
 _WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "

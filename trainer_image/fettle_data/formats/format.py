@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fettle_data.findings import FindingCode
 from fettle_data.rows import Values
-from fettle_schema.training_job import DatasetFormat
+from fettle_schema.dataset import DatasetFormat
 
 Example = dict[str, object]
 """One example in TRL's shape: plain strings, booleans and lists of messages."""

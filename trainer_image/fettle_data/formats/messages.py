@@ -3,7 +3,7 @@
 from fettle_data.formats.conversation import conversation, require_answer
 from fettle_data.formats.format import Example, Format
 from fettle_data.rows import Values
-from fettle_schema.training_job import DatasetFormat
+from fettle_schema.dataset import DatasetFormat
 
 
 def _convert(values: Values, ignored: set[str]) -> Example:

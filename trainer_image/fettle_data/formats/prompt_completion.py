@@ -3,7 +3,7 @@
 from fettle_data.formats.conversation import require_answer, require_same_kind, text_or_conversation
 from fettle_data.formats.format import Example, Format
 from fettle_data.rows import Values
-from fettle_schema.training_job import DatasetFormat
+from fettle_schema.dataset import DatasetFormat
 
 
 def _convert(values: Values, ignored: set[str]) -> Example:

@@ -10,7 +10,7 @@ from fettle_data.formats.conversation import (
 )
 from fettle_data.formats.format import Example, Format, InvalidRowError, optional_text
 from fettle_data.rows import Values
-from fettle_schema.training_job import DatasetFormat
+from fettle_schema.dataset import DatasetFormat
 
 _ROLES = {
     "system": "system",

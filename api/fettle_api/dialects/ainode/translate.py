@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 from fettle_api.dialects.ainode.wire import MASK, TrainingConfig
 from fettle_api.models import JobLog, JobOutput, JobRequest, JobView, LogLine
+from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.errors import InvalidManifestError
 from fettle_schema.layout import DATASETS, UPLOADS
 from fettle_schema.run import ProgressEvent
-from fettle_schema.training_job import AdapterType, TrainingJobSpec
+from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import Phase
 
 NAME = "ainode"
