@@ -4,7 +4,7 @@ import errno
 import sys
 import traceback
 
-from fettle_data.findings import DatasetError
+from fettle_data.findings import DatasetError, FindingCode
 from fettle_schema.run import RunResult
 from fettle_schema.status import Failure
 from fettle_schema.vocabulary import ExitCode, FailureCode
@@ -18,7 +18,8 @@ def diagnose(error: BaseException) -> TrainerFailure | None:
     if isinstance(error, TrainerFailure):
         return error
     if isinstance(error, DatasetError):
-        return TrainerFailure(ExitCode.DATASET, str(error), error.hint)
+        may_pass = error.code == FindingCode.UNREACHABLE
+        return TrainerFailure(ExitCode.RETRY if may_pass else ExitCode.DATASET, str(error), error.hint)
     if is_disk_full(error):
         return TrainerFailure(ExitCode.DISK, f"the disk is full: {error}", DISK_HINT)
     if _is_out_of_memory(error):

@@ -25,6 +25,7 @@ def full_disk_far_below() -> Exception:
     [
         (configuration_failure("spec.method", "dpo is not supported"), 64),
         (DatasetError(FindingCode.EMPTY_DATASET, "train.jsonl: there are no rows"), 65),
+        (DatasetError(FindingCode.UNREACHABLE, "trl-lib/Capybara: the hub cannot be reached"), 75),
         (OSError(errno.ENOSPC, "No space left on device", "checkpoint-50"), 67),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), 67),
         (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), 67),
