@@ -1,8 +1,8 @@
 """Answers of a base model and of an adapter: `python -m fettle_trainer.ask` reads a JSON request and writes JSON.
 
-The base is loaded once and answers first; the adapter is then put on it. Decoding is greedy, so the same request gives the same
-answers. Request: {"model": DIR, "adapter": DIR or null, "prompts": […], "maxNewTokens": 64, "system": null}. Answer:
-{"base": […], "adapter": […] or null}. Thirty short prompts take seconds: they are padded to one batch.
+The base is loaded once and answers first; the adapter is then put on it. Decoding is greedy: the same request gives
+the same answers. Request: {"model": DIR, "adapter": DIR or null, "prompts": […], "maxNewTokens": 64, "system": null}.
+Answer: {"base": […], "adapter": […] or null}. Thirty short prompts take seconds: they are padded to one batch.
 """
 
 import json
