@@ -11,7 +11,7 @@ LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--summary", metavar="FILE", help="write a summary of the run as Markdown")
+    parser.addoption("--summary", metavar="FILE", help="add a summary of the run to a Markdown file")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -54,7 +54,6 @@ def write_summary(reporter: pytest.TerminalReporter, target: Path) -> None:
         reverse=True,
     )[:15]
     lines = [
-        "# The last run of `make test-all`",
         "",
         ", ".join(f"{count} {name}" for name, count in counts.items()),
         "",
@@ -63,4 +62,5 @@ def write_summary(reporter: pytest.TerminalReporter, target: Path) -> None:
         *(f"| `{report.nodeid}` | {report.duration:.1f} |" for report in slowest),
         "",
     ]
-    target.write_text("\n".join(lines))
+    with target.open("a") as file:
+        file.write("\n".join(lines))
