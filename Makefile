@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export FETTLE_CACHE ?= $(HOME)/.cache/fettle
+# Last in the path: the uv that was installed here, for a machine that has none.
+export PATH := $(PATH):$(FETTLE_CACHE)/uv/bin
 export PYTHONUNBUFFERED := 1
 export PYTHONDONTWRITEDEMO_HOME := $(FETTLE_CACHE)/demo-home
 BYTECODE :=
