@@ -97,22 +97,13 @@ verify: .venv/installed ## format, lint, types, import contracts, generated file
 
 .PHONY: test
 test: verify machine ## all tests but the slow ones, on a real API server and a real kubelet
-	@$(MAKE) --no-print-directory lanes WHICH='and not slow'
+	$(SAY) "tests with real trainings, a real API server and a real kubelet"
+	@$(PYTHON) -m pytest -q tests -m '(trainer or cluster or node) and not slow'
 
 .PHONY: test-all
 test-all: verify machine ## test, and what takes longer; writes docs/test-all.md
 	@printf '# The last run of `make test-all`\n' > docs/test-all.md
-	@$(MAKE) --no-print-directory lanes WHICH= SUMMARY='--summary docs/test-all.md'
-
-# Tests of a cluster mostly wait, trainings compute: side by side they take two thirds of the time.
-.PHONY: lanes
-lanes:
-	$(SAY) "real trainings here, and beside them a real API server and a real kubelet"
-	@log=$$(mktemp); status=0; \
-	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' $(SUMMARY) >$$log 2>&1 & lane=$$!; \
-	trap "kill $$lane 2>/dev/null || true" EXIT; \
-	$(PYTHON) -m pytest -q tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(SUMMARY) || status=$$?; \
-	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
+	@$(PYTHON) -m pytest -q tests -m 'trainer or cluster or node or slow' --summary docs/test-all.md
 
 # -- the test cluster and the images ---------------------------------------------------------------------------
 

@@ -46,8 +46,9 @@ def is_lost(pod: Manifest, now: datetime, lost_seconds: float) -> bool:
 
 
 def is_live(pod: Manifest, now: datetime, lost_seconds: float) -> bool:
-    """Whether its containers may still be at work."""
-    return not is_terminal(pod) and not is_lost(pod, now, lost_seconds)
+    """Whether its containers may still be at work, or it was deleted and is still there."""
+    is_leaving = bool(pod["metadata"].get("deletionTimestamp"))
+    return (is_leaving or not is_terminal(pod)) and not is_lost(pod, now, lost_seconds)
 
 
 def is_running(pod: Manifest) -> bool:

@@ -111,7 +111,7 @@ def test_a_step_that_hangs_is_a_stall(tmp_path: Path, tiny_model: Path) -> None:
 def process_in_training(home: Path, process: "subprocess.Popen[str]") -> int:
     """The pid of the process that trains, once it has done a step."""
     deadline = time.monotonic() + 300
-    while not any('"step"' in file.read_text() for file in home.glob("workspace/jobs/*/metrics.jsonl")):
+    while not any('"kind":"step"' in file.read_text() for file in home.glob("workspace/jobs/*/metrics.jsonl")):
         assert time.monotonic() < deadline
         assert process.poll() is None, job_log(home)
         time.sleep(0.05)
