@@ -11,7 +11,6 @@ from fettle_schema.hyperparameters import Hyperparameters
 from fettle_schema.training_job import Method, TrainingJobSpec
 
 PREFERENCE_METHODS = frozenset({Method.DPO, Method.IPO, Method.ORPO, Method.KTO, Method.CPO, Method.SIMPO})
-TRAINING_METHODS = frozenset({Method.SFT}) | PREFERENCE_METHODS
 
 METHODS_WITH: dict[str, frozenset[Method]] = {
     "beta": PREFERENCE_METHODS,

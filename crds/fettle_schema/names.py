@@ -26,7 +26,6 @@ ANNOTATION_RUN_NAME = f"{GROUP}/run-name"
 
 FIELD_MANAGER_OPERATOR = "fettle-operator"
 FIELD_MANAGER_RECEIVER = "fettle-receiver"
-FIELD_MANAGER_API = "fettle-api"
 FIELD_MANAGER_LOCAL = "fettle"
 
 WORKSPACE_CLAIM = "fettle-workspace"

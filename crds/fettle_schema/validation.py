@@ -58,11 +58,6 @@ def admit(manifest: dict[str, Any], old: dict[str, Any] | None = None) -> dict[s
     return {**manifest, "spec": spec}
 
 
-def parse_spec(manifest: dict[str, Any]) -> TrainingJobSpec:
-    """The spec of a TrainingJob that was admitted already."""
-    return TrainingJobSpec.model_validate(manifest["spec"])
-
-
 def _envelope_errors(manifest: dict[str, Any]) -> list[FieldError]:
     errors = [
         FieldError(str(key), f'unknown field "{key}": allowed are {", ".join(_TOP_LEVEL)}')
