@@ -8,7 +8,8 @@ from fettle_client.protocol import Manifest
 from fettle_local.runner.pod_template import UnschedulableError, UnsupportedPodError, container_run, rewrite_path
 from fettle_operator.builders import build_job
 from fettle_operator.settings import OperatorSettings
-from fettle_schema.validation import admit, parse_spec
+from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.validation import admit
 from tests.support.manifest_cases import GOOD_JOB, changed
 
 SETTINGS = OperatorSettings(trainer_image="local")
@@ -17,7 +18,7 @@ SETTINGS = OperatorSettings(trainer_image="local")
 def pod(change: dict[str, Any] | None = None) -> Manifest:
     job = admit(changed(GOOD_JOB, change or {}))
     job["metadata"] = {"name": "demo", "namespace": "default", "uid": "0123456789abcdef"}
-    template: Manifest = build_job(job, parse_spec(job), 1, SETTINGS)["spec"]["template"]
+    template: Manifest = build_job(job, TrainingJobSpec.model_validate(job["spec"]), 1, SETTINGS)["spec"]["template"]
     return {"metadata": template["metadata"], "spec": template["spec"]}
 
 
