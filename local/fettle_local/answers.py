@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fettle_client.protocol import Manifest
 from fettle_local.home import Home
+from fettle_local.runner.pod_directory import LOCAL_THREADS
 from fettle_schema.errors import FettleError
 from fettle_schema.layout import HUGGING_FACE_HOME, MODELS
 
@@ -28,8 +29,10 @@ class Answer:
     adapter: str
 
 
-def answers(home: Home, adapter: Manifest, prompts: list[str], max_new_tokens: int = 96) -> list[Answer]:
-    """Answers to all prompts, in their order; raises AnswerError."""
+def answers(
+    home: Home, adapter: Manifest, prompts: list[str], max_new_tokens: int = 96, system: str | None = None
+) -> list[Answer]:
+    """Answers to all prompts, in their order, each after the system message; raises AnswerError."""
     path = (adapter.get("status") or {}).get("path")
     if not path or not (home.workspace / path).is_dir():
         raise AnswerError(f"adapter {adapter['metadata']['name']!r} has no files in the workspace yet")
@@ -38,9 +41,9 @@ def answers(home: Home, adapter: Manifest, prompts: list[str], max_new_tokens: i
         "adapter": str(home.workspace / path),
         "prompts": prompts,
         "maxNewTokens": max_new_tokens,
+        "system": system,
     }
-    threads = str(len(os.sched_getaffinity(0)))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**LOCAL_THREADS, "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), **os.environ}
     command = [sys.executable, "-m", "fettle_trainer.ask"]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, env=environment)
     if done.returncode != 0:

@@ -37,6 +37,7 @@ class Question:
 
     request: str
     expected: str
+    system: str
 
 
 @dataclass
@@ -61,9 +62,9 @@ class Timings:
 
 
 def load_questions(path: Path) -> list[Question]:
-    """The held-out rows: a user message and the assistant's answer."""
+    """The held-out rows: a system message, the user's, and the assistant's answer."""
     rows = [json.loads(line)["messages"] for line in path.read_text().splitlines() if line.strip()]
-    return [Question(messages[-2]["content"], messages[-1]["content"]) for messages in rows]
+    return [Question(request["content"], answer["content"], system["content"]) for system, request, answer in rows]
 
 
 async def run_demo(client: LocalClient, home: Home, examples: Path, say: Callable[[str], None]) -> int:
@@ -86,7 +87,8 @@ async def run_demo(client: LocalClient, home: Home, examples: Path, say: Callabl
     questions = load_questions(examples / DATASET / HELD_OUT)
     with timings.measure("answers"):
         say(f"asking {len(questions)} questions that training never saw, without and with the adapter")
-        given = answers(home, adapter, [question.request for question in questions], MAX_NEW_TOKENS)
+        requests = [question.request for question in questions]
+        given = answers(home, adapter, requests, MAX_NEW_TOKENS, questions[0].system)
         before, after = _compare(questions, given, say)
     say(f"\nExactly right: {before} of {len(questions)} before, {after} of {len(questions)} after.")
     say(timings.summary())

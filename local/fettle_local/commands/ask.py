@@ -17,6 +17,7 @@ def ask(
     context: typer.Context,
     adapter: Annotated[str, typer.Argument(help="Name of an Adapter.")],
     prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    system: Annotated[str | None, typer.Option(help="System message; the model's own if none is given.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=8192, help="Longest answer, in tokens.")] = 96,
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     output: OutputOption = Output.TABLE,
@@ -27,7 +28,7 @@ def ask(
     home = home_of(context)
     manifest = with_client(home, lambda client: client.get(ADAPTERS, adapter, namespace))
     with readable_errors():
-        (answer,) = answers(home, manifest, [prompt], max_new_tokens)
+        (answer,) = answers(home, manifest, [prompt], max_new_tokens, system)
     if output in (Output.JSON, Output.YAML):
         found = asdict(answer)
         print(json.dumps(found, ensure_ascii=False) if output is Output.JSON else dump_manifest(found).rstrip())

@@ -112,11 +112,18 @@ class PodDirectory:
         return directory
 
 
+LOCAL_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+"""How threads of a process on one's own machine wait for each other: awake for microseconds, then asleep.
+
+Asleep at once, two threads are as slow as one; awake for longer, a busy neighbour makes them ten times slower.
+"""
+
+
 def process_environment(
     run: ContainerRun, directories: dict[str, str], secrets: dict[str, Manifest], inherited: dict[str, str]
 ) -> dict[str, str]:
     """Variables of the process: the machine's, then Secrets, then the manifest's, with mount paths rewritten."""
-    environment = {name: value for name, value in inherited.items() if not name.startswith("FETTLE_")}
+    environment = LOCAL_THREADS | {name: value for name, value in inherited.items() if not name.startswith("FETTLE_")}
     for manifest in secrets.values():
         for name, encoded in (manifest.get("data") or {}).items():
             environment[name] = b64decode(encoded).decode()

@@ -53,7 +53,7 @@ def read(file_name: str) -> list[dict[str, Any]]:
 
 def pairs(file_name: str) -> list[tuple[str, str]]:
     """The (request, command) of each row."""
-    return [(row["messages"][0]["content"], row["messages"][1]["content"]) for row in read(file_name)]
+    return [(row["messages"][1]["content"], row["messages"][2]["content"]) for row in read(file_name)]
 
 
 def is_name(word: str) -> bool:
@@ -115,11 +115,12 @@ def test_there_are_enough_rows() -> None:
 
 
 @both_files
-def test_each_row_is_one_user_message_and_one_assistant_message(file_name: str) -> None:
+def test_each_row_is_the_system_message_one_request_and_one_answer(file_name: str) -> None:
     for row in read(file_name):
         assert list(row) == ["messages"]
-        assert [sorted(message) for message in row["messages"]] == [["content", "role"]] * 2
-        assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
+        assert [sorted(message) for message in row["messages"]] == [["content", "role"]] * 3
+        assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant"]
+        assert row["messages"][0]["content"] == "Answer with one kubectl command."
         for message in row["messages"]:
             assert message["content"] == message["content"].strip() != ""
 

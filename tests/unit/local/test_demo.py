@@ -21,13 +21,14 @@ from fettle_schema.validation import admit
     ],
 )
 def test_only_the_exact_command_is_right(answer: str, expected: bool) -> None:
-    assert is_right(Question("Show the pods", "kubectl get pods"), answer) is expected
+    assert is_right(Question("Show the pods", "kubectl get pods", "Be short."), answer) is expected
 
 
-def test_questions_are_the_last_two_messages(tmp_path: Path) -> None:
-    messages = [{"role": "user", "content": "Show the pods"}, {"role": "assistant", "content": "kubectl get pods"}]
+def test_a_question_is_a_system_message_a_request_and_its_answer(tmp_path: Path) -> None:
+    contents = {"system": "Be short.", "user": "Show the pods", "assistant": "kubectl get pods"}
+    messages = [{"role": role, "content": content} for role, content in contents.items()]
     (tmp_path / "heldout.jsonl").write_text(json.dumps({"messages": messages}) + "\n\n")
-    assert load_questions(tmp_path / "heldout.jsonl") == [Question("Show the pods", "kubectl get pods")]
+    assert load_questions(tmp_path / "heldout.jsonl") == [Question("Show the pods", "kubectl get pods", "Be short.")]
 
 
 def test_parts_are_timed_in_order() -> None:
