@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fettle_trainer.encoding import IGNORED, encode_examples
+from fettle_trainer.encoding import IGNORED, AnswerEncoder, EncodedRow, EncodingNotes, encode_all
 from fettle_trainer.failures import TrainerFailure
 
 pytestmark = pytest.mark.trainer
@@ -26,8 +26,15 @@ def tokenizer(tiny_model: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
+def encode_examples(
+    examples: list[dict[str, Any]], tokenizer: Any, max_length: int, assistant_only: bool | None
+) -> tuple[list[EncodedRow], EncodingNotes]:
+    encoder = AnswerEncoder(tokenizer, max_length, assistant_only)
+    return list(encode_all(examples, encoder)), encoder.notes
+
+
 def learned(example: dict[str, Any], tokenizer: Any, assistant_only: bool | None = None, max_length: int = 512) -> str:
-    row = encode_examples([example], tokenizer, max_length, assistant_only).rows[0]
+    (row,), _ = encode_examples([example], tokenizer, max_length, assistant_only)
     assert len(row["input_ids"]) == len(row["labels"])
     assert all(label in (IGNORED, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
     return str(tokenizer.decode([label for label in row["labels"] if label != IGNORED]))
@@ -68,16 +75,17 @@ def test_tokens_are_those_of_trl(tokenizer: Any) -> None:
     whole = _tokenize(tokenizer, TURNS)["input_ids"]
     start = common_prefix_length(prompt, whole)
 
-    row = encode_examples([{"prompt": TURNS[:4], "completion": TURNS[4:]}], tokenizer, 512, None).rows[0]
+    (row,), _ = encode_examples([{"prompt": TURNS[:4], "completion": TURNS[4:]}], tokenizer, 512, None)
     assert row["input_ids"] == whole
     assert row["labels"] == [IGNORED] * start + whole[start:]
 
 
 def test_long_examples_are_cut_and_useless_ones_are_dropped(tokenizer: Any) -> None:
-    encoded = encode_examples([{"messages": TURNS}, {"messages": TURNS[1:3]}], tokenizer, 46, None)
+    rows, notes = encode_examples([{"messages": TURNS}, {"messages": TURNS[1:3]}], tokenizer, 46, None)
 
-    assert (len(encoded.rows), encoded.truncated, encoded.dropped) == (1, 1, 1)
-    assert encode_examples([{"messages": TURNS}], tokenizer, 100, None).rows[0]["labels"][-1] != IGNORED
+    assert (len(rows), notes.truncated, notes.dropped) == (1, 1, 1)
+    (row,), _ = encode_examples([{"messages": TURNS}], tokenizer, 100, None)
+    assert row["labels"][-1] != IGNORED
 
 
 def test_template_that_rewrites_earlier_turns_teaches_the_last_answer(tokenizer: Any) -> None:
@@ -88,12 +96,12 @@ def test_template_that_rewrites_earlier_turns_teaches_the_last_answer(tokenizer:
         tokenizer.chat_template,
     )
     try:
-        encoded = encode_examples([{"messages": TURNS}], tokenizer, 512, None)
+        rows, notes = encode_examples([{"messages": TURNS}], tokenizer, 512, None)
     finally:
         tokenizer.chat_template = kept
-    labels = [label for label in encoded.rows[0]["labels"] if label != IGNORED]
+    labels = [label for label in rows[0]["labels"] if label != IGNORED]
     assert tokenizer.decode(labels) == "kubectl get nodes|"
-    assert encoded.last_turn_only == 1
+    assert notes.last_turn_only == 1
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,20 @@ class GuardedTraining:
         loss = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
         if not torch.isfinite(loss):
             raise non_finite("the loss", self.state.global_step + 1)  # type: ignore[attr-defined]
-        self.totals.tokens += int(inputs["attention_mask"].sum())
+        self.totals.tokens += count_tokens(inputs)
         return loss
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL writes a card with local paths into each checkpoint; we publish our own provenance."""
+
+
+def count_tokens(inputs: dict[str, Any]) -> int:
+    """Tokens of a micro-batch without padding; both answers of a pair count, KTO's mismatched ones do not."""
+    positions = inputs.get("position_ids")
+    if positions is not None:  # packed: an example begins where a 0 is followed by a 1, padding is all zeros
+        return int((positions > 0).sum() + ((positions[:, :-1] == 0) & (positions[:, 1:] == 1)).sum())
+    masks = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
+    return sum(int(inputs[name].sum()) for name in masks if name in inputs)
 
 
 class GuardCallback(TrainerCallback):  # type: ignore[misc]

@@ -22,7 +22,7 @@ def diagnose(error: BaseException) -> TrainerFailure | None:
         return TrainerFailure(ExitCode.RETRY if may_pass else ExitCode.DATASET, str(error), error.hint)
     if is_disk_full(error):
         return TrainerFailure(ExitCode.DISK, f"the disk is full: {error}", DISK_HINT)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return TrainerFailure(ExitCode.OUT_OF_MEMORY, f"out of memory: {str(error)[:500]}", MEMORY_HINT)
     return None
 
@@ -59,7 +59,8 @@ def fault_result(error: BaseException, attempt: int, step: int) -> RunResult:
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was asked for and refused, by Python, the system or torch."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True

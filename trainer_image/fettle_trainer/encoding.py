@@ -7,54 +7,79 @@ equals the end token hides nothing. Pure but for the tokenizer that is given.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.failures import TrainerFailure, configuration_failure
 
 IGNORED = -100
+EncodedRow = dict[str, Any]
+"""Lists of token ids, and for some methods a boolean; what the method's collator expects."""
 Span = tuple[int, int]
 """Characters [start, end) of a text that carry loss."""
 
 
-@dataclass
-class EncodedExamples:
-    """What the training loop reads, and what was lost on the way."""
+class Encoder(Protocol):
+    """Turns one example into a row, and counts what was lost on the way."""
 
-    rows: list[dict[str, list[int]]] = field(default_factory=list)
-    """`input_ids` and `labels` of each example."""
-    truncated: int = 0
-    """Examples cut at `maxLength`."""
-    dropped: int = 0
-    """Examples of which nothing with loss was left."""
-    last_turn_only: int = 0
-    """Conversations whose template rewrites earlier turns: only the last answer carries loss."""
+    notes: "EncodingNotes"
+
+    def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
+        """The row, or None if nothing that could be learned is left. TrainerFailure names setting or example."""
 
 
-def encode_examples(
-    examples: Sequence[dict[str, Any]], tokenizer: Any, max_length: int, assistant_only: bool | None
-) -> EncodedExamples:
-    """Encode examples in TRL's shapes: `messages`, `prompt` and `completion`, or `text`.
+class EncodingNotes:
+    """What was noticed while examples were encoded."""
 
-    `assistant_only` None means: where the data allows. TrainerFailure names the setting or the example (from 1).
-    """
-    encoded = EncodedExamples()
+    def __init__(self) -> None:
+        self.truncated = 0
+        """Examples cut at `maxLength` or `maxPromptLength`."""
+        self.dropped = 0
+        """Examples of which nothing with loss was left."""
+        self.last_turn_only = 0
+        """Conversations whose template rewrites earlier turns: only the last answer carries loss."""
+        self.lengths = array("I")
+        """Tokens of each example before it was cut."""
+
+
+def encode_all(examples: Iterable[dict[str, Any]], encoder: Encoder) -> Iterator[EncodedRow]:
+    """The rows of all examples, counted from 1."""
     for number, example in enumerate(examples, start=1):
-        text, spans = _render(example, tokenizer, assistant_only, encoded, number)
-        ids, labels = _tokenize(text, spans, tokenizer, is_template="text" not in example and not _is_plain(example))
-        if len(ids) > max_length:
-            ids, labels, encoded.truncated = ids[:max_length], labels[:max_length], encoded.truncated + 1
-        if all(label == IGNORED for label in labels[1:]):  # the first token is predicted by nothing
-            encoded.dropped += 1
+        row = encoder.encode(example, number)
+        if row is None:
+            encoder.notes.dropped += 1
         else:
-            encoded.rows.append({"input_ids": ids, "labels": labels})
-    return encoded
+            yield row
+
+
+class AnswerEncoder:
+    """Supervised examples in TRL's shapes: `messages`, `prompt` and `completion`, or `text`.
+
+    Rows hold `input_ids` and `labels`. `assistant_only` None means: where the data allows.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, assistant_only: bool | None) -> None:
+        self.notes = EncodingNotes()
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._assistant_only = assistant_only
+
+    def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
+        text, spans = _render(example, self._tokenizer, self._assistant_only, self.notes, number)
+        ids, labels = _tokenize(text, spans, self._tokenizer, is_template=not is_plain(example))
+        self.notes.lengths.append(len(ids))
+        if len(ids) > self._max_length:
+            ids, labels = ids[: self._max_length], labels[: self._max_length]
+            self.notes.truncated += 1
+        if all(label == IGNORED for label in labels[1:]):  # the first token is predicted by nothing
+            return None
+        return {"input_ids": ids, "labels": labels}
 
 
 def _render(
-    example: dict[str, Any], tokenizer: Any, assistant_only: bool | None, encoded: EncodedExamples, number: int
+    example: dict[str, Any], tokenizer: Any, assistant_only: bool | None, notes: EncodingNotes, number: int
 ) -> tuple[str, list[Span]]:
     if "text" in example:
         if assistant_only:
@@ -63,20 +88,20 @@ def _render(
                 "plain text has no assistant turns",
                 "Leave it out, or use examples with messages or with prompt and completion.",
             )
-        text = _ended(example["text"], tokenizer)
+        text = ended(example["text"], tokenizer)
         return text, [(0, len(text))]
-    if _is_plain(example):
-        text = _ended(example["prompt"] + example["completion"], tokenizer)
+    if is_plain(example):
+        text = ended(example["prompt"] + example["completion"], tokenizer)
         return text, [(0 if assistant_only is False else len(example["prompt"]), len(text))]
     prompt = example.get("prompt", [])
     messages = example["messages"] if "messages" in example else [*prompt, *example["completion"]]
     tools = example.get("tools")
     tools = json.loads(tools) if isinstance(tools, str) else tools
-    text = _apply_template(messages, tokenizer, tools, number)
+    text = apply_template(messages, tokenizer, tools, number)
     if assistant_only is False:
         return text, [(0, len(text))]
     spans, is_whole = _assistant_spans(messages, len(prompt), text, tokenizer, tools, number)
-    encoded.last_turn_only += not is_whole
+    notes.last_turn_only += not is_whole
     return text, spans
 
 
@@ -87,18 +112,19 @@ def _assistant_spans(
     spans: list[Span] = []
     for index in turns:
         is_last = index == len(messages) - 1
-        whole = text if is_last else _apply_template(messages[: index + 1], tokenizer, tools, number)
-        before = _apply_template(messages[:index], tokenizer, tools, number, add_generation_prompt=True)
+        whole = text if is_last else apply_template(messages[: index + 1], tokenizer, tools, number)
+        before = apply_template(messages[:index], tokenizer, tools, number, add_generation_prompt=True)
         if text.startswith(whole):
-            spans.append((_common_length(before, text), len(whole)))
+            spans.append((common_length(before, text), len(whole)))
     if len(spans) == len(turns):
         return spans, True
     return spans[-1:], False
 
 
-def _apply_template(
+def apply_template(
     messages: list[dict[str, Any]], tokenizer: Any, tools: Any, number: int, *, add_generation_prompt: bool = False
 ) -> str:
+    """The model's chat template over `messages`. TrainerFailure names the example."""
     if tokenizer.chat_template is None:
         raise configuration_failure(
             "spec.dataset.template",
@@ -130,14 +156,17 @@ def _tokenize(text: str, spans: list[Span], tokenizer: Any, *, is_template: bool
     return ids, labels
 
 
-def _is_plain(example: dict[str, Any]) -> bool:
-    return isinstance(example.get("prompt"), str)
+def is_plain(example: dict[str, Any]) -> bool:
+    """Whether the example is text, to which no chat template is applied."""
+    return "text" in example or isinstance(example.get("prompt"), str)
 
 
-def _ended(text: str, tokenizer: Any) -> str:
+def ended(text: str, tokenizer: Any) -> str:
+    """`text` with the end token."""
     return text if text.endswith(tokenizer.eos_token) else text + str(tokenizer.eos_token)
 
 
-def _common_length(first: str, second: str) -> int:
+def common_length(first: str, second: str) -> int:
+    """Characters that both texts begin with."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))

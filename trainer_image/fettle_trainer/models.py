@@ -66,13 +66,15 @@ def load_tokenizer(model: BaseModel) -> Any:
     return tokenizer
 
 
-def load_causal_model(model: BaseModel, precision: Precision, attention: str) -> Any:
-    """The weights, in the dtype that training computes in. MemoryError and torch's own pass through."""
+def load_causal_model(model: BaseModel, precision: Precision, attention: str, quantization: Any = None) -> Any:
+    """The weights, in the dtype that training computes in, or quantized. MemoryError and torch's own pass through."""
     import torch
     from transformers import AutoModelForCausalLM
 
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
-    options = {} if attention == "auto" else {"attn_implementation": attention}
+    options: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
+    if quantization is not None:
+        options |= {"quantization_config": quantization, "device_map": {"": _device()}}
     try:
         return AutoModelForCausalLM.from_pretrained(model.directory, dtype=dtype, local_files_only=True, **options)
     except (MemoryError, torch.OutOfMemoryError):
@@ -81,6 +83,13 @@ def load_causal_model(model: BaseModel, precision: Precision, attention: str) ->
         if "memory" in str(error).lower():
             raise
         raise _unusable(model, "its weights cannot be loaded", error) from error
+
+
+def _device() -> int | str:
+    """Where this process trains."""
+    import torch
+
+    return int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else "cpu"
 
 
 def loaded_bytes() -> int:

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from fettle_data.findings import DatasetError
 from fettle_schema import names
 from fettle_schema.adapter_parameters import AdapterType
+from fettle_schema.defaults import METHODS_WITH
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.status import Failure
 from fettle_schema.training_job import Method
@@ -28,6 +30,19 @@ from fettle_trainer.job_files import JobFiles, job_files
 from fettle_trainer.progress import ProgressLog
 from fettle_trainer.stopping import StopFlag, StopRequested
 from fettle_trainer.training_run import Run
+
+MODULES = {
+    Method.SFT: "sft",
+    Method.DPO: "dpo",
+    Method.IPO: "dpo",
+    Method.ORPO: "orpo",
+    Method.KTO: "kto",
+    Method.CPO: "cpo",
+    Method.SIMPO: "cpo",
+    Method.MERGE: "merge",
+    Method.BENCHMARK: "benchmark",
+}
+"""The file of each method in `methods/`."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -65,23 +80,32 @@ def read_run_config(path: Path) -> RunConfig:
 
 
 def refuse_unsupported(config: RunConfig) -> None:
-    """What this trainer does not do yet is refused by name, never left out silently."""
-    hyperparameters, tracking = config.hyperparameters, config.tracking
+    """What this trainer does not do yet, or the method does not have, is refused by name, never left out silently."""
+    tracking = config.tracking
     template = config.dataset.template.name if config.dataset is not None else "tokenizer"
     refusals = {
-        "spec.method": config.method is not Method.SFT and config.method.value,
-        "spec.adapter.type": config.adapter.type is not AdapterType.LORA and config.adapter.type.value,
-        "spec.startFrom": config.start is not None and "set",
+        "spec.adapter.type": config.adapter.type is AdapterType.NONE and config.adapter.type.value,
         "spec.output.merge": config.output.merge and "true",
         "spec.output.push": config.output.push is not None and "set",
         "spec.tracking": (tracking.wandb or tracking.mlflow or tracking.tensorboard) and "set",
-        "spec.hyperparameters.packing": hyperparameters.packing and "true",
         "spec.dataset.template.name": template != "tokenizer" and template,
         "spec.resources": config.topology.nodes * config.topology.processes_per_node > 1 and "more than one process",
     }
     for field, value in refusals.items():
         if value:
             raise configuration_failure(field, f"{value} is not supported by this trainer yet", "Leave it out.")
+    refuse_foreign(config)
+
+
+def refuse_foreign(config: RunConfig) -> None:
+    """A hyperparameter that the method does not have."""
+    given = config.hyperparameters.manifest()
+    for name, methods in METHODS_WITH.items():
+        if given.get(name) not in (None, False) and config.method not in methods:
+            allowed = ", ".join(sorted(methods))
+            raise configuration_failure(
+                f"spec.hyperparameters.{name}", f"does not exist for {config.method}, only for {allowed}", "Leave it out."
+            )
 
 
 def _open(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[RunConfig, JobFiles]:
@@ -148,9 +172,9 @@ def _leave(path: Path, value: object) -> None:
 
 
 def _method(method: Method) -> Callable[[Run], RunResult]:
-    from fettle_trainer.methods import sft
-
-    return {Method.SFT: sft.run}[method]
+    module = import_module(f"fettle_trainer.methods.{MODULES[method]}")
+    run: Callable[[Run], RunResult] = module.run
+    return run
 
 
 if __name__ == "__main__":

@@ -8,6 +8,13 @@ from fettle_trainer.progress import ProgressLog
 from fettle_trainer.stopping import StopFlag
 
 
+class RestartRequested(BaseException):
+    """The process must be started again, with what it left in the job's directory.
+
+    Not an Exception: libraries must not swallow it.
+    """
+
+
 @dataclass
 class Run:
     """What a method gets: the configuration, and the ways to reach the world."""

@@ -1,0 +1,108 @@
+"""Preferences → token ids: pairs of answers (dpo, orpo, cpo) and labelled answers (kto).
+
+Prompt and answer are parted where the tokens of the whole text first leave those of the prompt. A prompt that is too
+long loses its beginning, an answer its end. Pure but for the tokenizer that is given.
+"""
+
+import json
+from typing import Any
+
+from fettle_trainer.encoding import IGNORED, EncodedRow, EncodingNotes, apply_template, common_length, ended, is_plain
+
+
+class PairEncoder:
+    """`prompt`, `chosen`, `rejected` → `prompt_ids`, `chosen_ids`, `rejected_ids`."""
+
+    def __init__(self, tokenizer: Any, max_length: int, max_prompt_length: int | None = None) -> None:
+        self.notes = EncodingNotes()
+        self._parts = _Parts(tokenizer, max_length, max_prompt_length)
+
+    def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
+        prompt, answers = self._parts.of(example, ("chosen", "rejected"), number, self.notes)
+        if not all(answers) or not prompt:
+            return None
+        return {"prompt_ids": prompt, "chosen_ids": answers[0], "rejected_ids": answers[1]}
+
+
+class LabelledEncoder:
+    """`prompt`, `completion`, `label` → `prompt_ids`, `completion_ids`, `label`."""
+
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
+        self.notes = EncodingNotes()
+        self._parts = _Parts(tokenizer, max_length, None)
+
+    def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
+        prompt, (completion,) = self._parts.of(example, ("completion",), number, self.notes)
+        if not completion or not prompt:
+            return None
+        return {"prompt_ids": prompt, "completion_ids": completion, "label": bool(example["label"])}
+
+
+class _Parts:
+    """Renders and tokenizes a prompt with each of its answers."""
+
+    def __init__(self, tokenizer: Any, max_length: int, max_prompt_length: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._max_prompt_length = max_prompt_length
+
+    def of(
+        self, example: dict[str, Any], columns: tuple[str, ...], number: int, notes: EncodingNotes
+    ) -> tuple[list[int], list[list[int]]]:
+        """Token ids of the prompt and of each answer, cut to the limits."""
+        texts, border = self._texts(example, columns, number)
+        encoded = [self._tokenize(text, is_template=not is_plain(example)) for text in texts]
+        prompt_length = min(_tokens_before(border, offsets) for _, offsets in encoded)
+        first = encoded[0][0]
+        for ids, _ in encoded[1:]:
+            prompt_length = min(prompt_length, _common_tokens(first, ids))
+        prompt, answers = first[:prompt_length], [ids[prompt_length:] for ids, _ in encoded]
+        notes.lengths.append(max(len(ids) for ids, _ in encoded))
+        cut_prompt = self._cut_prompt(prompt)
+        room = max(self._max_length - len(cut_prompt), 0)
+        notes.truncated += len(cut_prompt) < len(prompt) or any(len(answer) > room for answer in answers)
+        return cut_prompt, [answer[:room] for answer in answers]
+
+    def _texts(self, example: dict[str, Any], columns: tuple[str, ...], number: int) -> tuple[list[str], int]:
+        """Each whole text, and how many of their first characters are prompt."""
+        prompt = example["prompt"]
+        if is_plain(example):
+            return [ended(prompt + example[column], self._tokenizer) for column in columns], len(prompt)
+        tools = example.get("tools")
+        tools = json.loads(tools) if isinstance(tools, str) else tools
+        before = apply_template(prompt, self._tokenizer, tools, number, add_generation_prompt=True)
+        wholes = [apply_template([*prompt, *example[column]], self._tokenizer, tools, number) for column in columns]
+        return wholes, min(common_length(before, whole) for whole in wholes)
+
+    def _tokenize(self, text: str, *, is_template: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        encoding = self._tokenizer(text, add_special_tokens=not is_template, return_offsets_mapping=True)
+        return encoding["input_ids"], encoding["offset_mapping"]
+
+    def _cut_prompt(self, prompt: list[int]) -> list[int]:
+        limit = self._max_prompt_length
+        if limit is None or len(prompt) <= limit:
+            return prompt
+        begin = [prompt[0]] if prompt[0] == self._tokenizer.bos_token_id else []
+        return [*begin, *prompt[len(prompt) - limit + len(begin) :]]
+
+
+def _tokens_before(border: int, offsets: list[tuple[int, int]]) -> int:
+    """How many tokens end at or before character `border`."""
+    return next((index for index, (_, stop) in enumerate(offsets) if stop > border), len(offsets))
+
+
+def _common_tokens(first: list[int], second: list[int]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def labelled_pair(row: EncodedRow) -> EncodedRow:
+    """A row of PairEncoder as TRL's orpo and cpo collate it: whole sequences, labels on the answers."""
+    prompt: list[int] = row["prompt_ids"]
+    pair: EncodedRow = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
+    for name in ("chosen", "rejected"):
+        answer: list[int] = row[f"{name}_ids"]
+        pair[f"{name}_input_ids"] = [*prompt, *answer]
+        pair[f"{name}_attention_mask"] = [1] * (len(prompt) + len(answer))
+        pair[f"{name}_labels"] = [IGNORED] * len(prompt) + answer
+    return pair

@@ -1,0 +1,69 @@
+"""What a finished training leaves: an adapter or a model under the workspace, and the result that names it."""
+
+from pathlib import Path
+from typing import Any
+
+from fettle_data.prepare import PreparedDataset
+from fettle_schema.layout import ADAPTERS
+from fettle_schema.run import RunResult
+from fettle_schema.status import OutputStatus
+from fettle_schema.vocabulary import ExitCode
+from fettle_trainer.devices import peak_memory_bytes
+from fettle_trainer.models import BaseModel
+from fettle_trainer.publish import PublishedArtifact, publish_adapter
+from fettle_trainer.training_run import Run
+
+
+def publish(
+    run: Run, trainer: Any, base: BaseModel, dataset: PreparedDataset, tokenizer: Any, seconds: float
+) -> RunResult:
+    """Publish what was trained; `seconds` is how long the training took."""
+    published = _publish_adapter(run, trainer, base, dataset)
+    print(f"published: {published.path}", flush=True)
+    lora = trainer.model.peft_config["default"]
+    return RunResult(
+        exit_code=int(ExitCode.DONE),
+        step=run.step,
+        output=OutputStatus(kind="adapter", path=published.path, digest=published.digest),
+        size_bytes=published.size_bytes,
+        rank=lora.r,
+        target_modules=sorted(lora.target_modules),
+        base_model_revision=base.revision,
+        dataset_digest=dataset.digest,
+        metrics=_metrics(run, trainer, dataset, seconds),
+    )
+
+
+def provenance(run: Run, base: BaseModel, dataset: PreparedDataset) -> dict[str, Any]:
+    """What the artifact was made from. It holds nothing that differs between interrupted and uninterrupted runs."""
+    config = run.config
+    return {
+        "job": {"name": config.job.name, "namespace": config.job.namespace, "uid": config.job.uid},
+        "method": config.method.value,
+        "baseModel": {"name": base.name, "revision": base.revision},
+        "datasetDigest": dataset.digest,
+        "adapter": config.adapter.manifest(),
+        "hyperparameters": config.hyperparameters.manifest(),
+    }
+
+
+def _publish_adapter(run: Run, trainer: Any, base: BaseModel, dataset: PreparedDataset) -> PublishedArtifact:
+    config = run.config
+
+    def save(directory: Path) -> None:
+        trainer.model.save_pretrained(str(directory), safe_serialization=True, selected_adapters=["default"])
+
+    facts = provenance(run, base, dataset)
+    return publish_adapter(save, run.files.workspace, ADAPTERS, config.output.name, base.name, config.job.uid, facts)
+
+
+def _metrics(run: Run, trainer: Any, dataset: PreparedDataset, seconds: float) -> dict[str, Any]:
+    totals = trainer.totals
+    losses = {"loss": totals.loss, "evalLoss": totals.eval_loss}
+    return {
+        **{name: value for name, value in losses.items() if value is not None},
+        "tokens": totals.tokens,
+        "examples": len(dataset.train),
+        "trainSeconds": round(seconds, 2),
+        "peakMemoryBytes": peak_memory_bytes(uses_gpu=run.config.topology.uses_gpu),
+    }

@@ -1,0 +1,238 @@
+"""What every training method does, read top to bottom: data, model, trainer, save. What differs is a TrainingMethod."""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fettle_data.prepare import PreparedDataset, prepare
+from fettle_schema.adapter_parameters import AdapterType
+from fettle_schema.run import RunConfig, RunResult
+from fettle_schema.vocabulary import ExitCode, Stage
+from fettle_trainer import checkpoints
+from fettle_trainer.arguments import common_arguments
+from fettle_trainer.atomic_file import write_json
+from fettle_trainer.devices import Precision, choose_precision, require_device
+from fettle_trainer.diagnosis import is_out_of_memory
+from fettle_trainer.encoded_dataset import write_dataset
+from fettle_trainer.encoding import EncodedRow, Encoder, encode_all
+from fettle_trainer.failures import MEMORY_HINT, TrainerFailure, configuration_failure
+from fettle_trainer.micro_batch import MicroBatch, micro_batch, remember
+from fettle_trainer.models import BaseModel, load_tokenizer, loaded_bytes, resolve_base_model
+from fettle_trainer.preparation import load_reference, prepare_model
+from fettle_trainer.progress import loading
+from fettle_trainer.publication import publish
+from fettle_trainer.stopping import StopRequested
+from fettle_trainer.training_run import RestartRequested, Run
+
+_BITSANDBYTES_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
+
+
+class TrainingMethod:
+    """What one method does differently from the others."""
+
+    smallest_batch = 1
+    """Examples that a micro-batch must hold."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.settings = config.hyperparameters
+        self.max_length = config.hyperparameters.max_length or 1024
+        started_from = config.start.adapter_path if config.start is not None else None
+        self.is_fresh_adapter = config.adapter.type is not AdapterType.NONE and started_from is None
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a frozen copy of the base model is needed beside the one that is trained."""
+        return False
+
+    def encoder(self, tokenizer: Any) -> Encoder:
+        """Turns examples into rows."""
+        raise NotImplementedError
+
+    def arrange(self, rows: Iterator[EncodedRow], batch: MicroBatch) -> Iterator[EncodedRow]:
+        """The rows as the trainer reads them."""
+        return rows
+
+    def build_trainer(self, arguments: dict[str, Any], parts: dict[str, Any]) -> Any:
+        """TRL's trainer, from the arguments common to all and the parts that all are given."""
+        raise NotImplementedError
+
+    @staticmethod
+    def guarded(trainer: type) -> Any:
+        """TRL's trainer with our guard over numbers, tokens and files."""
+        from fettle_trainer.callbacks import GuardedTraining
+
+        return type(trainer.__name__, (GuardedTraining, trainer), {})
+
+
+@dataclass
+class _Parts:
+    """What a trainer is made of."""
+
+    dataset: PreparedDataset
+    base: BaseModel
+    precision: Precision
+    batch: MicroBatch
+    tokenizer: Any
+    train: Any
+    evaluation: Any
+    model: Any
+    reference: Any
+
+
+def train(run: Run, method: TrainingMethod) -> RunResult:
+    """Train and publish. Raises what ends the run otherwise; see `diagnosis`."""
+    encoded = run.files.attempt_directory / "encoded"
+    shutil.rmtree(encoded, ignore_errors=True)
+    try:
+        parts = _load(run, method, encoded)
+        resume = _resume(run)
+        trainer = _build(run, method, parts, resume)
+        begin = time.monotonic()
+        try:
+            _train(run, trainer, resume)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            _shrink(run, method, parts.batch, error)
+        seconds = time.monotonic() - begin
+        run.progress.enter(Stage.SAVING)
+        return publish(run, trainer, parts.base, parts.dataset, parts.tokenizer, seconds)
+    finally:
+        shutil.rmtree(encoded, ignore_errors=True)
+
+
+def _load(run: Run, method: TrainingMethod, encoded: Path) -> _Parts:
+    config, progress, uses_gpu = run.config, run.progress, run.config.topology.uses_gpu
+    assert config.dataset is not None, "admission requires a dataset for this method"
+    progress.enter(Stage.LOADING_DATASET)
+    dataset = prepare(config.dataset, config.method, method.settings.seed, run.files.workspace)
+    write_json(run.files.findings, dataset.findings.to_json())
+
+    progress.enter(Stage.LOADING_MODEL)
+    base = resolve_base_model(config.base_model, run.files.workspace)
+    import_libraries(run)
+    require_device(uses_gpu=uses_gpu)
+    batch = micro_batch(method.settings, run.files.directory)
+    with loading(progress, loaded_bytes):
+        tokenizer = load_tokenizer(base)
+        train = _encode(run, method, dataset.train, tokenizer, batch, encoded / "training")
+        evaluation = _encode(run, method, dataset.evaluation, tokenizer, batch, encoded / "evaluation")
+        precision = choose_precision(method.settings.precision, uses_gpu=uses_gpu)
+        model = prepare_model(run, base, precision)
+        reference = load_reference(run, base, precision) if method.needs_reference else None
+    return _Parts(dataset, base, precision, batch, tokenizer, train, evaluation, model, reference)
+
+
+def import_libraries(run: Run) -> None:
+    """Import torch and what stands on it, without what this run does not need: bitsandbytes costs seconds."""
+    config = run.config
+    optimizer = config.hyperparameters.optimizer
+    if optimizer in _BITSANDBYTES_OPTIMIZERS and not config.topology.uses_gpu:
+        raise configuration_failure("spec.hyperparameters.optimizer", f"{optimizer} needs a GPU", "Use adamw_torch.")
+    if optimizer not in _BITSANDBYTES_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type] # Python's way to say: not here
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_warning()
+    transformers.set_seed(config.hyperparameters.seed)
+
+
+def _encode(
+    run: Run, method: TrainingMethod, examples: Sequence[Any], tokenizer: Any, batch: MicroBatch, path: Path
+) -> Any:
+    """The examples as a dataset on disk; None if there are none."""
+    encoder, part = method.encoder(tokenizer), path.name
+    rows = write_dataset(method.arrange(encode_all(examples, encoder), batch), path.with_suffix(".arrow"))
+    notes, warn = encoder.notes, run.progress.warn
+    if notes.truncated:
+        warn(f"{notes.truncated} of {len(examples)} {part} examples are cut at maxLength")
+    if notes.dropped:
+        warn(f"{notes.dropped} of {len(examples)} {part} examples are left out: no answer is left of them")
+    if notes.last_turn_only:
+        warn(f"{notes.last_turn_only} {part} conversations carry loss on their last answer only")
+    if examples and rows is None:
+        raise TrainerFailure(
+            ExitCode.DATASET,
+            f"no {part} example has an answer within maxLength ({method.max_length} tokens)",
+            "Raise spec.hyperparameters.maxLength or shorten the examples.",
+        )
+    return rows
+
+
+def _resume(run: Run) -> checkpoints.CompleteCheckpoint | None:
+    resume = checkpoints.find_start(run.files, run.config.start, run.progress.warn)
+    checkpoints.remove_unfinished(run.files.checkpoints)
+    if resume is not None:
+        run.started_from_step = run.step = resume.step
+        print(f"resuming from {run.files.inside(resume.path)}", flush=True)
+    return resume
+
+
+def _build(run: Run, method: TrainingMethod, parts: _Parts, resume: checkpoints.CompleteCheckpoint | None) -> Any:
+    from transformers import PrinterCallback
+
+    from fettle_trainer import cpu_head
+    from fettle_trainer.callbacks import CheckpointCallback, GuardCallback, ProgressCallback, Totals
+
+    uses_gpu = run.config.topology.uses_gpu
+    if not uses_gpu:
+        cpu_head.install(run.progress.warn)
+    totals = Totals(resume.tokens if resume is not None else 0)
+    arguments = common_arguments(run, parts.precision, parts.batch, has_evaluation=parts.evaluation is not None)
+    callbacks = [
+        GuardCallback(),
+        ProgressCallback(run.progress, totals, uses_gpu=uses_gpu),
+        CheckpointCallback(run.config.checkpoint, run.files, run.progress, totals, run.stop),
+    ]
+    given = {
+        "model": parts.model,
+        "train_dataset": parts.train,
+        "eval_dataset": parts.evaluation,
+        "processing_class": parts.tokenizer,
+        "callbacks": callbacks,
+    }
+    if parts.reference is not None:
+        given["ref_model"] = parts.reference
+    trainer = method.build_trainer(arguments, given)
+    trainer.remove_callback(PrinterCallback)
+    trainer.totals = totals
+    return trainer
+
+
+def _train(run: Run, trainer: Any, resume: checkpoints.CompleteCheckpoint | None) -> None:
+    run.stop.begin_training()
+    try:
+        trainer.train(resume_from_checkpoint=str(resume.path) if resume is not None else None)
+    except StopRequested:  # during an evaluation, which is between two steps
+        if run.config.checkpoint.on_termination:
+            trainer._save_checkpoint(trainer.model, trial=None)
+            trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+    finally:
+        run.step = trainer.state.global_step
+    if run.step < trainer.state.max_steps:
+        raise StopRequested
+
+
+def _shrink(run: Run, method: TrainingMethod, batch: MicroBatch, error: BaseException) -> None:
+    """Start again with a smaller micro-batch, or give up: raises in either case."""
+    smaller = batch.smaller(method.smallest_batch)
+    if smaller is None:
+        raise TrainerFailure(
+            ExitCode.OUT_OF_MEMORY,
+            f"out of memory with a micro-batch of {batch.size}, the smallest that {run.config.method} can use: "
+            f"{str(error)[:300]}",
+            MEMORY_HINT,
+        ) from error
+    remember(smaller, run.files.directory)
+    run.progress.warn(
+        f"out of memory with batchSize {batch.size}: the run goes on with batchSize {smaller.size} and "
+        f"gradientAccumulationSteps {smaller.accumulation}, which is the same training"
+    )
+    raise RestartRequested from error
