@@ -103,9 +103,8 @@ def refuse_foreign(config: RunConfig) -> None:
     for name, methods in METHODS_WITH.items():
         if given.get(name) not in (None, False) and config.method not in methods:
             allowed = ", ".join(sorted(methods))
-            raise configuration_failure(
-                f"spec.hyperparameters.{name}", f"does not exist for {config.method}, only for {allowed}", "Leave it out."
-            )
+            what = f"does not exist for {config.method}, only for {allowed}"
+            raise configuration_failure(f"spec.hyperparameters.{name}", what, "Leave it out.")
 
 
 def _open(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[RunConfig, JobFiles]:
