@@ -21,7 +21,7 @@ def labelled_rows(count: int) -> list[dict[str, object]]:
     """Answers of which every second one is good."""
     return [
         {
-            "prompt": f"show {word} {index}\n",
+            "prompt": f"please show {word} {index} to me now\n",
             "completion": f"kubectl get {word}" if index % 2 == 0 else f"I cannot show {word}",
             "label": index % 2 == 0,
         }

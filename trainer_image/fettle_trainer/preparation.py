@@ -69,6 +69,7 @@ def add_adapter(model: Any, adapter: AdapterParameters) -> Any:
         lora_dropout=adapter.dropout or 0.0,
         target_modules=linear_layer_names(model) if wanted == ["all-linear"] else wanted,
         modules_to_save=adapter.modules_to_save,
+        ensure_weight_tying=bool(adapter.modules_to_save) and bool(model.config.tie_word_embeddings),
         bias=adapter.bias or "none",
         use_dora=bool(adapter.use_dora),
         use_rslora=bool(adapter.use_rslora),

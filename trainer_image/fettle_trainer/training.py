@@ -1,5 +1,6 @@
 """What every training method does, read top to bottom: data, model, trainer, save. What differs is a TrainingMethod."""
 
+import os
 import shutil
 import sys
 import time
@@ -70,7 +71,7 @@ class TrainingMethod:
 
 
 @dataclass
-class _Parts:
+class TrainingParts:
     """What a trainer is made of."""
 
     dataset: PreparedDataset
@@ -89,9 +90,9 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
     encoded = run.files.attempt_directory / "encoded"
     shutil.rmtree(encoded, ignore_errors=True)
     try:
-        parts = _load(run, method, encoded)
+        parts = load_parts(run, method, encoded)
         resume = _resume(run)
-        trainer = _build(run, method, parts, resume)
+        trainer = assemble(run, method, parts, resume)
         begin = time.monotonic()
         try:
             _train(run, trainer, resume)
@@ -106,7 +107,8 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
         shutil.rmtree(encoded, ignore_errors=True)
 
 
-def _load(run: Run, method: TrainingMethod, encoded: Path) -> _Parts:
+def load_parts(run: Run, method: TrainingMethod, encoded: Path) -> TrainingParts:
+    """Dataset, tokenizer and model; encoded examples are written below `encoded`."""
     config, progress, uses_gpu = run.config, run.progress, run.config.topology.uses_gpu
     assert config.dataset is not None, "admission requires a dataset for this method"
     progress.enter(Stage.LOADING_DATASET)
@@ -125,7 +127,7 @@ def _load(run: Run, method: TrainingMethod, encoded: Path) -> _Parts:
         precision = choose_precision(method.settings.precision, uses_gpu=uses_gpu)
         model = prepare_model(run, base, precision)
         reference = load_reference(run, base, precision) if method.needs_reference else None
-    return _Parts(dataset, base, precision, batch, tokenizer, train, evaluation, model, reference)
+    return TrainingParts(dataset, base, precision, batch, tokenizer, train, evaluation, model, reference)
 
 
 def import_libraries(run: Run) -> None:
@@ -136,6 +138,7 @@ def import_libraries(run: Run) -> None:
         raise configuration_failure("spec.hyperparameters.optimizer", f"{optimizer} needs a GPU", "Use adamw_torch.")
     if optimizer not in _BITSANDBYTES_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
         sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type] # Python's way to say: not here
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its version is pinned
     import transformers
     from transformers.utils import logging
 
@@ -175,7 +178,10 @@ def _resume(run: Run) -> checkpoints.CompleteCheckpoint | None:
     return resume
 
 
-def _build(run: Run, method: TrainingMethod, parts: _Parts, resume: checkpoints.CompleteCheckpoint | None) -> Any:
+def assemble(
+    run: Run, method: TrainingMethod, parts: TrainingParts, resume: checkpoints.CompleteCheckpoint | None
+) -> Any:
+    """The trainer, ready to train."""
     from transformers import PrinterCallback
 
     from fettle_trainer import cpu_head
