@@ -133,3 +133,7 @@ images: machine ## build the operator, facade and trainer images
 .PHONY: bench-start
 bench-start: .venv/installed ## time to the first optimizer step: fettle run, the trainer by hand, bare TRL
 	@$(PYTHON) -m tests.bench.start
+
+.PHONY: bench-trainer
+bench-trainer: .venv/installed ## tokens/s and memory of the trainer, bare TRL and a hand-written loop (half an hour)
+	@$(PYTHON) -m tests.bench.trainer

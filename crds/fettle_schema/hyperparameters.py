@@ -13,7 +13,7 @@ class Hyperparameters(Model):
     epochs: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Passes over the dataset. 3 if neither `epochs` nor `maxSteps` is set."""
     max_steps: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """Optimizer steps; wins over `epochs`."""
+    """Optimizer steps; wins over `epochs`. For benchmark: how many prompts are asked, 64 if absent."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 4
     """Examples in one micro-batch of one process."""
     eval_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None

@@ -164,6 +164,8 @@ class RunResult(Model):
     """What was published."""
     merged_output: OutputStatus | None = None
     """The merged model, where it was asked for."""
+    pushed_url: str | None = None
+    """Commit on the hub that holds the result, where a push was asked for."""
     size_bytes: int | None = None
     """Size of the published files."""
     rank: int | None = None

@@ -82,6 +82,7 @@ class FailureCode(StrEnum):
     CONFIGURATION = "ConfigurationInvalid"
     DATASET = "DatasetInvalid"
     MODEL = "ModelUnavailable"
+    PUSH = "PushFailed"
     DISK = "DiskFull"
     OUT_OF_MEMORY = "OutOfMemory"
     OUT_OF_MEMORY_KILLED = "OutOfMemoryKilled"

@@ -6,13 +6,19 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fettle_schema.errors import FettleError
 from fettle_schema.layout import DATASETS
-
-DATASET_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-DESCRIPTION_FILE = "dataset.json"
+from fettle_schema.stored_dataset import (
+    DATASET_NAME_PATTERN,
+    DESCRIPTION_FILE,
+    DatasetDescription,
+    content_digest,
+    dataset_directory,
+    newest_number,
+)
 
 
 class DatasetError(FettleError):
@@ -40,20 +46,27 @@ def add_dataset(workspace: Path, name: str, source: Path) -> StoredDataset:
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     if not files:
         raise DatasetError(f"{source}: holds no file")
-    root, directory = source if source.is_dir() else source.parent, workspace / DATASETS / name
-    digest = _digest(root, files)
-    newest = max(_numbers(directory), default=0)
+    places = {path: path.relative_to(source) if source.is_dir() else Path(f"data{path.suffix}") for path in files}
+    digest = content_digest((place.as_posix(), _sha256(path)) for path, place in places.items())
+    directory = workspace / dataset_directory(name)
+    newest = newest_number(path.name for path in directory.glob("v*"))
     if newest and _stored_digest(directory / f"v{newest}") == digest:
         return StoredDataset(name, f"v{newest}", directory / f"v{newest}")
     target = directory / f"v{newest + 1}"
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".adding-") as partial:
         copy = Path(partial, "copy")
-        for path in files:
-            place = copy / (path.relative_to(root) if source.is_dir() else f"data{path.suffix}")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
-        (copy / DESCRIPTION_FILE).write_text(json.dumps({"name": name, "digest": digest}) + "\n")
+        for path, place in places.items():
+            (copy / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy / place)
+        description = DatasetDescription(
+            name=name,
+            created_at=datetime.now(UTC),
+            digest=digest,
+            file_name=source.name,
+            size_bytes=sum(path.stat().st_size for path in files),
+        )
+        (copy / DESCRIPTION_FILE).write_text(json.dumps(description.manifest()) + "\n")
         copy.rename(target)
     return StoredDataset(name, target.name, target, is_new=True)
 
@@ -61,14 +74,10 @@ def add_dataset(workspace: Path, name: str, source: Path) -> StoredDataset:
 def list_datasets(workspace: Path) -> list[StoredDataset]:
     """All versions of all datasets."""
     found = []
-    for directory in sorted((workspace / DATASETS).glob("*/*")):
-        if directory.is_dir() and not directory.name.startswith("."):
+    for directory in sorted((workspace / DATASETS).glob("[!.]*/[!.]*")):
+        if directory.is_dir():
             found.append(StoredDataset(directory.parent.name, directory.name, directory))
     return found
-
-
-def _numbers(directory: Path) -> list[int]:
-    return [int(path.name[1:]) for path in directory.glob("v*") if path.name[1:].isdigit()]
 
 
 def _stored_digest(version: Path) -> str | None:
@@ -79,9 +88,6 @@ def _stored_digest(version: Path) -> str | None:
     return digest
 
 
-def _digest(root: Path, files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(root)}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"sha256:{digest.hexdigest()}"
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -17,6 +17,10 @@ FAILURES: dict[FailureCode, tuple[str, str]] = {
         "Check spec.baseModel and whether the model lies in the workspace or on the hub; "
         "a gated model needs HF_TOKEN in the Secret of spec.credentials.secretName.",
     ),
+    FailureCode.PUSH: (
+        "The result is published in the workspace, but could not be pushed to the hub.",
+        "Check spec.output.push and that HF_TOKEN in the Secret of spec.credentials.secretName may write there.",
+    ),
     FailureCode.DISK: (
         "The workspace has no space left.",
         "Delete old jobs or adapters or enlarge the workspace claim; checkpoint.keepLast: 1 needs the least space.",

@@ -14,15 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 from fettle_schema.manifests import dump_manifest, load_manifests
+from tests.bench.report import machine_and_versions, write_section
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "examples" / "kubectl-helper.yaml"
 DATASET = ROOT / "examples" / "datasets" / "kubectl"
-REPORT = ROOT / "docs" / "benchmarks.md"
 FETTLE = Path(sys.executable).with_name("fettle")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 DEADLINE_SECONDS = 300.0
@@ -143,20 +142,8 @@ def report(contenders: list[Contender]) -> str:
         middle = statistics.median(contender.seconds)
         spread = f"{min(contender.seconds):.2f} … {max(contender.seconds):.2f}"
         lines.append(f"| {contender.name} | {middle:.2f} | {spread} | {len(contender.seconds)} | {middle / peer:.2f} |")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl", "peft"))
-    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
-    machine = f"{os.cpu_count()} cores, {model.partition(':')[2].strip()}, Python {sys.version.split()[0]}"
-    return "\n".join([*lines, "", f"SmolLM2-135M-Instruct, LoRA r16, batch 4. {machine}; {packages}.", ""])
-
-
-def write_section(title: str, text: str) -> None:
-    """Replace or add one section of the report."""
-    REPORT.parent.mkdir(exist_ok=True)
-    current = REPORT.read_text() if REPORT.exists() else "# Benchmarks\n\nWritten by `make bench-…`.\n"
-    head, _, rest = current.partition(f"\n## {title}\n")
-    following = rest.partition("\n## ")
-    tail = f"\n## {following[2]}" if following[1] else ""
-    REPORT.write_text(f"{head}\n## {title}\n\n{text}{tail}")
+    machine = machine_and_versions("torch", "transformers", "trl", "peft")
+    return "\n".join([*lines, "", f"SmolLM2-135M-Instruct, LoRA r16, batch 4. {machine}", ""])
 
 
 if __name__ == "__main__":

@@ -28,3 +28,15 @@ def uninterrupted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     files = write_run(workspace, run_config())
     assert finish_run(files) == 0, files.log()
     return files
+
+
+@pytest.fixture(scope="session")
+def without_dropout(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    """The same without dropout, with steps of four micro-batches of two examples: what other ways to the same steps
+    are compared with; read only.
+    """
+    workspace = make_workspace(tmp_path_factory.mktemp("without-dropout") / "workspace", tiny_model)
+    settings = {"batchSize": 2, "gradientAccumulationSteps": 4}
+    files = write_run(workspace, run_config(adapter={"dropout": 0.0}, hyperparameters=settings))
+    assert finish_run(files) == 0, files.log()
+    return files

@@ -51,3 +51,13 @@ def test_request_that_cannot_be_answered_is_refused(
 
     assert refused.returncode == code
     assert expected in refused.stderr
+
+
+def test_a_directory_without_an_adapter_is_refused_before_the_model_is_loaded(
+    uninterrupted: RunFiles, tiny_model: Path, tmp_path: Path
+) -> None:
+    refused = ask(uninterrupted, model=str(tiny_model), adapter=str(tmp_path), prompts=["hi"])
+
+    assert refused.returncode == 66
+    assert "is not an adapter directory" in refused.stderr
+    assert "adapter_config.json is missing" in refused.stderr

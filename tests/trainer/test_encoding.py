@@ -108,7 +108,7 @@ def test_template_that_rewrites_earlier_turns_teaches_the_last_answer(tokenizer:
     ("template", "expected", "code"),
     [
         (None, "the base model has no chat template", 64),
-        ("{{ raise_exception('roles must alternate') }}", "example 1: the model's chat template refuses it", 65),
+        ("{{ raise_exception('roles must alternate') }}", "example 1: the chat template refuses it", 65),
     ],
 )
 def test_template_that_does_not_serve_is_refused(

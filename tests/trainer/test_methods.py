@@ -24,6 +24,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "sft dora": {"method": "sft", "adapter": {"useDora": True}},
     "sft rslora": {"method": "sft", "adapter": {"useRslora": True}},
     "sft qlora": {"method": "sft", "adapter": {"type": "qlora"}},
+    "sft qlora 8 bits": {"method": "sft", "adapter": {"type": "qlora", "quantization": {"bits": 8}}},
+    "dpo qlora": {"method": "dpo", "adapter": {"type": "qlora"}, "hyperparameters": {"beta": 0.1}},
 }
 
 
@@ -51,3 +53,36 @@ def test_a_method_learns_and_publishes_an_adapter_that_plain_peft_loads(
     adapted = PeftModel.from_pretrained(base, workspace / files.result()["output"]["path"]).eval()
     assert not torch.equal(adapted(torch.arange(3, 40)[None]).logits, plain)
     assert list(adapted.peft_config) == ["default"]
+
+
+def test_full_fine_tuning_publishes_a_model_in_the_dtype_of_its_base(workspace: Path, tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    files = write_run(workspace, run_config(adapter={"type": "none"}, hyperparameters={"learningRate": 1e-3}))
+
+    assert finish_run(files) == 0, files.log()
+    output = files.result()["output"]
+    assert output["kind"] == "model"
+    assert output["path"].startswith("models/demo/")
+    losses = files.losses()
+    assert min(losses[7], losses[8]) < losses[1]
+    trained = AutoModelForCausalLM.from_pretrained(workspace / output["path"])
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    assert trained.dtype == base.dtype
+    changed = [
+        name for name, tensor in trained.state_dict().items() if not torch.equal(tensor, base.state_dict()[name])
+    ]
+    assert len(changed) == len(base.state_dict())
+    assert AutoTokenizer.from_pretrained(workspace / output["path"]).chat_template
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_full_fine_tuning_by_preferences_keeps_a_frozen_reference(workspace: Path, method: str) -> None:
+    write_rows(workspace / "datasets" / "train.jsonl", ROWS[method](24))
+    settings = {**RUNS[method]["hyperparameters"], "learningRate": 1e-3}
+    files = write_run(workspace, run_config(method=method, adapter={"type": "none"}, hyperparameters=settings))
+
+    assert finish_run(files) == 0, files.log()
+    losses = files.losses()
+    assert min(losses[7], losses[8]) < losses[1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fettle_trainer.failures import TrainerFailure
-from fettle_trainer.publish import directory_digest, publish_adapter
+from fettle_trainer.publish import directory_digest, publish_adapter, publish_model
 
 pytestmark = pytest.mark.trainer
 
@@ -97,3 +97,34 @@ def test_leftovers_of_a_killed_run_of_this_job_are_removed(tmp_path: Path) -> No
     publish(tmp_path)
     assert not own.exists()
     assert other.exists()
+
+
+def save_model(directory: Path, value: float = 1.0) -> None:
+    """Two shards, with a path of this machine in the configuration."""
+    import torch
+    from safetensors.torch import save_file
+
+    for shard in (1, 2):
+        save_file({f"weight{shard}": torch.full((2, 2), value)}, directory / f"model-{shard}.safetensors")
+    (directory / "config.json").write_text(json.dumps({"model_type": "llama", "_name_or_path": str(directory)}))
+
+
+def test_model_is_published_below_models(tmp_path: Path) -> None:
+    published = publish_model(save_model, tmp_path, "demo", "uid", PROVENANCE)
+
+    assert published.path.startswith("models/demo/")
+    directory = tmp_path / published.path
+    assert {path.name for path in directory.iterdir()} == {
+        "config.json",
+        "fettle.json",
+        "model-1.safetensors",
+        "model-2.safetensors",
+    }
+    assert json.loads((directory / "config.json").read_text()) == {"model_type": "llama"}
+    assert publish_model(save_model, tmp_path, "demo", "other", PROVENANCE) == published
+
+
+def test_model_that_is_not_finite_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(TrainerFailure, match=r"not finite \(weight1\)"):
+        publish_model(lambda directory: save_model(directory, float("nan")), tmp_path, "demo", "uid", PROVENANCE)
+    assert list((tmp_path / "models/demo").iterdir()) == []

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from fettle_data.findings import DatasetError, Finding, FindingCode, Findings, name_list, quote
 from fettle_data.formats import FORMATS, KNOWN_COLUMNS, METHOD_FORMATS, detect
-from fettle_data.formats.format import Example, Format, InvalidRowError
+from fettle_data.formats.format import Conversion, Example, Format, InvalidRowError
 from fettle_data.rows import Row, Rows, Values
 from fettle_schema.dataset import DatasetFormat
 from fettle_schema.training_job import Method
@@ -28,13 +28,14 @@ def check_columns(columns: Mapping[str, str]) -> None:
 class Checker:
     """Reads a dataset once, row by row, and keeps what is known about it afterwards."""
 
-    def __init__(self, rows: Rows, columns: Mapping[str, str], findings: Findings) -> None:
+    def __init__(self, rows: Rows, columns: Mapping[str, str], conversion: Conversion, findings: Findings) -> None:
         self.row_count = 0
         self.format: Format | None = None
-        self.ignored: set[str] = set()
-        """Columns, and keys of messages, that were not used."""
+        self.row: Row | None = None
+        """That of the example that came last."""
         self._rows = rows
         self._columns = columns
+        self._conversion = conversion
         self._unseen = set(columns)
         self._findings = findings
         self._shape: tuple[tuple[str, type], ...] | None = None
@@ -51,6 +52,7 @@ class Checker:
                 self.format = _choose_format(wanted, method, values, self._rows.name, row.place)
             example = self._convert(row, values, self.format)
             if example is not None:
+                self.row = row
                 yield example
         if self.row_count == 0:
             raise DatasetError(FindingCode.EMPTY_DATASET, f"{self._rows.name}: there are no rows")
@@ -77,13 +79,14 @@ class Checker:
     def _convert(self, row: Row, values: Values, form: Format) -> Example | None:
         try:
             _require_columns(values, row.values, form)
-            example = form.convert(values, self.ignored)
+            example = form.convert(values, self._conversion)
             self._require_shape(example)
         except InvalidRowError as error:
             self._findings.add(Finding(row.number, error.column, error.code, str(error), row.place))
             return None
         if len(values) > len(form.required):
-            self.ignored.update(values.keys() - {*form.required, *form.optional})
+            for column in values.keys() - {*form.required, *form.optional}:
+                self._conversion.ignore(column)
         return example
 
     def _require_shape(self, example: Example) -> None:

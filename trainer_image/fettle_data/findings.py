@@ -32,6 +32,7 @@ class FindingCode(StrEnum):
     LINE_TOO_LONG = "LineTooLong"
     BROKEN_JSON = "BrokenJson"
     BROKEN_CSV = "BrokenCsv"
+    BROKEN_TABLE = "BrokenTable"
     NOT_AN_OBJECT = "NotAnObject"
     UNKNOWN_FORMAT = "UnknownFormat"
     WRONG_FORMAT = "WrongFormat"
@@ -46,6 +47,9 @@ class FindingCode(StrEnum):
     IGNORED_COLUMNS = "IgnoredColumns"
     DUPLICATES = "Duplicates"
     NO_EVALUATION = "NoEvaluation"
+    WRONG_TEMPLATE = "WrongTemplate"
+    TEMPLATE_REFUSED = "TemplateRefused"
+    MISSING_TOKEN = "MissingToken"  # noqa: S105 # a word of a tokenizer
 
 
 HINTS: dict[FindingCode, str] = {
@@ -79,6 +83,11 @@ HINTS: dict[FindingCode, str] = {
     FindingCode.NO_ASSISTANT_TURN: "Give each conversation an answer of the assistant, which is what is trained on.",
     FindingCode.MIXED_SHAPES: "Write all rows in the same way: all as plain text, or all as lists of messages.",
     FindingCode.SAME_ANSWERS: "Remove the rows whose answers are equal; nothing is learned from them.",
+    FindingCode.BROKEN_TABLE: "Write the file again, for example with pyarrow or `datasets`, and upload it whole.",
+    FindingCode.WRONG_TEMPLATE: "Correct spec.dataset.template, or leave it out to use the model's own template.",
+    FindingCode.TEMPLATE_REFUSED: (
+        "Correct the order of the roles; some templates know no system message. spec.dataset.template names others."
+    ),
 }
 
 

@@ -9,8 +9,11 @@ from typing import BinaryIO
 from fettle_data.findings import DatasetError, FindingCode, name_list
 from fettle_schema.dataset import WorkspaceSource
 
-EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".feather")
 _FILE_STEMS = ("data", "train")
+_SHARDED = (".jsonl", ".parquet", ".arrow")
+"""Extensions of which a directory may hold several files, in the order in which they are looked for."""
+_TRAIN = re.compile(r"^(.*[._-])?train([._-].*)?$")
 _HELD_OUT = re.compile(r"^(test|valid|validation|val|eval|evaluation|dev|held-?out)([._-].*)?$")
 _DATASET_FILE = "dataset.json"
 
@@ -18,9 +21,10 @@ _DATASET_FILE = "dataset.json"
 def locate(source: WorkspaceSource, workspace: Path, field: str) -> list[Path]:
     """The files of a source, resolved, in the order in which they are read.
 
-    A directory means its data.*, else its train.*, else all its *.jsonl; without any of these, its newest version:
-    the subdirectory whose name is last when numbers in names compare as numbers (v1.10 after v1.9). A file that
-    cannot be read for a reason of the machine stays an OSError, because another attempt may succeed.
+    A directory means its data.*, else its train.*, else all its *.jsonl, *.parquet or *.arrow, of which those with
+    `train` in their name win where others are held out; without any of these, its newest version: the subdirectory
+    whose name is last when numbers in names compare as numbers (v1.10 after v1.9). A file that cannot be read for a
+    reason of the machine stays an OSError, because another attempt may succeed.
     """
     root = workspace.resolve()
     path = _confine(root / source.path, root, f"{field}.path", source.path)
@@ -70,8 +74,17 @@ def _data_files(directory: Path, field: str) -> list[Path]:
         for extension in EXTENSIONS:
             if (directory / f"{stem}{extension}").is_file():
                 return [directory / f"{stem}{extension}"]
-    files = sorted(path for path in directory.iterdir() if path.suffix == ".jsonl" and path.is_file())
+    for extension in _SHARDED:
+        if files := sorted(path for path in directory.iterdir() if path.suffix == extension and path.is_file()):
+            return _without_held_out(files, field)
+    return []
+
+
+def _without_held_out(files: list[Path], field: str) -> list[Path]:
+    """Files of one kind; those for training where their names tell."""
     if len(files) > 1 and any(_HELD_OUT.match(path.stem.lower()) for path in files):
+        if train := [path for path in files if _TRAIN.match(path.stem.lower())]:
+            return train
         message = f"{field}.path: the directory holds several files: {name_list(path.name for path in files)}"
         raise DatasetError(FindingCode.AMBIGUOUS_FILES, message)
     return files

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from fettle_data.columnar_rows import read_arrow, read_parquet
 from fettle_data.findings import DatasetError, Finding, FindingCode
 from fettle_data.hub import open_hub_dataset
 from fettle_data.json_rows import parse_row, read_json_lines, read_json_list
@@ -20,6 +21,9 @@ _READERS: dict[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".txt": read_text_lines,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
 }
 
 
@@ -48,6 +52,7 @@ def _open_files(source: WorkspaceSource, workspace: Path, field: str) -> Rows:
 
 
 def _read_files(files: list[Path]) -> Iterator[Row | Finding]:
+    """Rows are numbered in each file anew; their places name the file."""
     for file in files:
         with open_file(file) as stream:
             read = _READERS.get(file.suffix.lower()) or _json_reader(stream)

@@ -1,38 +1,44 @@
-"""Which examples are used, in which order, and which of them are held out. Pure, and the same on every machine.
+"""Which examples are used, in which order, and which of them are held out. The same on every machine.
 
-Nothing here uses `random`: orders come from BLAKE2 of the seed, so that no version of Python changes them.
+Orders come from keys of the seed (`ordering`), never from `random`. Memory grows by some tens of bytes for each
+example, whatever its length.
 """
 
 import heapq
-import json
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
-from itertools import islice
+from hashlib import sha256
 
 from fettle_data.formats.format import Example
+from fettle_data.ordering import Keys, key_of
+from fettle_data.spool import Selection, Spool, canonical_texts
 
 
-def choose(examples: Iterable[Example], seed: int, shuffle: bool, limit: int | None) -> list[Example]:
+def choose(
+    examples: Iterable[Example], seed: int, shuffle: bool, limit: int | None, spool: Spool | None = None
+) -> Sequence[Example]:
     """At most `limit` examples: the first ones, or with `shuffle` a random choice in random order.
 
-    The order depends on the seed and the number of an example only. All of `examples` is read in either case.
+    The order depends on the seed and the number of an example only. All of `examples` is read in either case; what is
+    chosen is kept in the `spool`.
     """
-    numbered = enumerate(examples)
+    spool = Spool() if spool is None else spool
     if not shuffle:
-        first = [example for _, example in islice(numbered, limit)]
-        for _ in numbered:
-            pass
-        return first
+        for number, example in enumerate(examples):
+            if limit is None or number < limit:
+                spool.append(example)
+        return spool
+    if limit is not None:
+        return _choose_some(examples, seed, limit, spool)
+    keys = Keys()
+    for number, example in enumerate(examples):
+        spool.append(example)
+        keys.add(_shuffle_text(seed, number))
+    return Selection(spool, keys.order())
 
-    def rank(item: tuple[int, Example]) -> bytes:
-        return _digest(f"{seed}:shuffle:{item[0]}")
 
-    ranked = sorted(numbered, key=rank) if limit is None else heapq.nsmallest(limit, numbered, key=rank)
-    return [example for _, example in ranked]
-
-
-def hold_out(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+def hold_out(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
     """Split into training and evaluation examples; each keeps the order of `examples`.
 
     The nearest whole number of examples is held out, but one at least and never all. Which ones depends on the
@@ -40,15 +46,19 @@ def hold_out(examples: Sequence[Example], fraction: float, seed: int) -> tuple[l
     on one side unless that is impossible. A single example is not split.
     """
     if fraction == 0 or len(examples) < 2:
-        return list(examples), []
+        return examples, []
     count = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
-    keys = [_digest(f"{seed}:evaluation:{canonical_json(example)}") for example in examples]
-    ranked = sorted(range(len(examples)), key=lambda index: (keys[index], index))
-    held_out = set(ranked[: _whole_groups([keys[index] for index in ranked], count)])
-    return (
-        [example for index, example in enumerate(examples) if index not in held_out],
-        [example for index, example in enumerate(examples) if index in held_out],
-    )
+    keys = Keys()
+    for text in canonical_texts(examples):
+        keys.add(f"{seed}:evaluation:{text}")
+    order = keys.order()
+    is_held_out = bytearray(len(examples))
+    for index in order[: _whole_groups(keys, order, count)]:
+        is_held_out[index] = 1
+    parts = [array("Q"), array("Q")]
+    for index, part in enumerate(is_held_out):
+        parts[part].append(index)
+    return Selection(examples, parts[0]), Selection(examples, parts[1])
 
 
 @dataclass(frozen=True)
@@ -66,36 +76,38 @@ class Measure:
 def measure(train: Iterable[Example], evaluation: Iterable[Example]) -> Measure:
     """Digest and counts, in one pass."""
     sha = sha256()
-    seen: set[bytes] = set()
-    count = characters = longest = 0
+    keys = Keys()
+    characters = longest = 0
     for name, examples in (("train", train), ("evaluation", evaluation)):
         sha.update(f"{name}\n".encode())
-        for example in examples:
-            text = canonical_json(example)
+        for text in canonical_texts(examples):
             sha.update(f"{text}\n".encode())
-            seen.add(_digest(text))
-            count += 1
+            keys.add(text)
             if name == "train":
                 characters += len(text)
                 longest = max(longest, len(text))
-    return Measure(f"sha256:{sha.hexdigest()}", count - len(seen), characters, longest)
+    return Measure(f"sha256:{sha.hexdigest()}", keys.duplicate_count(), characters, longest)
 
 
-def canonical_json(example: Example) -> str:
-    """The same text for the same example: keys sorted, no spaces, not escaped."""
-    return _ENCODER.encode(example)
+def _choose_some(examples: Iterable[Example], seed: int, limit: int, spool: Spool) -> Sequence[Example]:
+    """Keep the examples with the smallest keys; what falls out later stays in the file and is not referred to."""
+    chosen: list[tuple[int, int]] = []  # a heap, the largest key first: (-key and number, index in the spool)
+    for number, example in enumerate(examples):
+        rank = -(int.from_bytes(key_of(_shuffle_text(seed, number))) << 64 | number)
+        if len(chosen) < limit:
+            heapq.heappush(chosen, (rank, spool.append(example)))
+        elif rank > chosen[0][0]:
+            heapq.heapreplace(chosen, (rank, spool.append(example)))
+    return Selection(spool, array("Q", (index for _, index in sorted(chosen, reverse=True))))
 
 
-def _whole_groups(keys: Sequence[bytes], count: int) -> int:
-    """`count`, or less if equal keys would be parted and something is left; keys are sorted."""
+def _shuffle_text(seed: int, number: int) -> str:
+    return f"{seed}:shuffle:{number}"
+
+
+def _whole_groups(keys: Keys, order: Sequence[int], count: int) -> int:
+    """`count`, or less if equal keys would be parted and something is left."""
     start = count
-    while start > 0 and keys[start - 1] == keys[count]:
+    while start > 0 and keys[order[start - 1]] == keys[order[count]]:
         start -= 1
     return start or count
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -15,7 +15,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` beside `path`, sync it, then rename it there. Nothing is left behind on failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of several machines may write the same file, and have the same number.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

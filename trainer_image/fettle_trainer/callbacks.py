@@ -10,14 +10,14 @@ import torch
 from transformers import TrainerCallback
 
 from fettle_schema.status import Checkpoint
-from fettle_schema.training_job import CheckpointSpec
 from fettle_schema.vocabulary import ExitCode, Stage
 from fettle_trainer import checkpoints
 from fettle_trainer.devices import peak_memory_bytes
+from fettle_trainer.distributed import Processes
 from fettle_trainer.failures import NON_FINITE_HINT, TrainerFailure
-from fettle_trainer.job_files import JobFiles
 from fettle_trainer.progress import ProgressLog
 from fettle_trainer.stopping import StopFlag, StopRequested
+from fettle_trainer.training_run import Run
 
 HEARTBEAT_SECONDS = 10.0
 
@@ -27,6 +27,8 @@ class Totals:
 
     def __init__(self, tokens: int = 0) -> None:
         self.tokens = tokens
+        self.own_tokens = 0
+        """Of this process since the last step; after it they are in `tokens`, with those of all others."""
         self.loss: float | None = None
         self.eval_loss: float | None = None
 
@@ -40,7 +42,7 @@ class GuardedTraining:
         loss = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
         if not torch.isfinite(loss):
             raise non_finite("the loss", self.state.global_step + 1)  # type: ignore[attr-defined]
-        self.totals.tokens += count_tokens(inputs)
+        self.totals.own_tokens += count_tokens(inputs)
         return loss
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
@@ -66,35 +68,55 @@ class GuardCallback(TrainerCallback):  # type: ignore[misc]
             raise non_finite("the gradient", state.global_step + 1)
 
 
-class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
-    """Completes each checkpoint with a manifest, reports it, keeps the last ones, and stops the run when asked to."""
+class AgreementCallback(TrainerCallback):  # type: ignore[misc]
+    """Lets all processes know the same after each step: tokens, and whether to stop. It must be the first callback."""
 
-    def __init__(
-        self, spec: CheckpointSpec, files: JobFiles, progress: ProgressLog, totals: Totals, stop: StopFlag
-    ) -> None:
-        self._spec = spec
-        self._files = files
-        self._progress = progress
+    def __init__(self, processes: Processes, totals: Totals, stop: StopFlag) -> None:
+        self._processes = processes
         self._totals = totals
         self._stop = stop
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._stop.is_requested and state.global_step < state.max_steps:
+        asked, tokens = self._processes.add_up(int(self._stop.is_requested), self._totals.own_tokens)
+        self._stop.agree(is_requested=asked > 0)
+        self._totals.own_tokens = 0
+        self._totals.tokens += tokens
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        (asked,) = self._processes.add_up(int(self._stop.is_requested))
+        self._stop.agree(is_requested=asked > 0)
+
+
+class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
+    """Completes each checkpoint with a manifest, reports it, keeps the last ones, and stops the run when asked to."""
+
+    def __init__(self, run: Run, totals: Totals) -> None:
+        self._spec = run.config.checkpoint
+        self._files = run.files
+        self._progress = run.progress
+        self._processes = run.processes
+        self._stop = run.stop
+        self._totals = totals
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._stop.is_agreed and state.global_step < state.max_steps:
             control.should_training_stop = True
             control.should_evaluate = False
             control.should_save = control.should_save or self._spec.on_termination
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._stop.is_requested and state.global_step < state.max_steps:
+        if self._stop.is_agreed and state.global_step < state.max_steps:
             control.should_evaluate = False
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # An evaluation may be long. The step before it is saved by the method, outside transformers' loop.
-        if self._stop.is_requested and self._stop.is_training:
+        if self._stop.is_agreed and self._stop.is_training:
             raise StopRequested
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.finish(Path(args.output_dir, f"checkpoint-{state.global_step}"), state.global_step)
+        self._processes.wait()  # each writes a file of its own, and the manifest comes last
+        if self._processes.is_first:
+            self.finish(Path(args.output_dir, f"checkpoint-{state.global_step}"), state.global_step)
 
     def finish(self, path: Path, step: int) -> None:
         """Complete and report the checkpoint that transformers has written to `path`."""

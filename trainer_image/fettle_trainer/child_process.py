@@ -66,7 +66,7 @@ def start(  # the command is the image's own, or of the job's author in his own 
         cwd=directory,
         pass_fds=(inherit,),
         process_group=0,
-        preexec_fn=lambda: _die_with_parent(parent),  # no other thread runs yet
+        preexec_fn=lambda: die_with_parent(parent),  # takes no lock that another thread could hold
     )
     assert popen.stdout is not None
     return ChildProcess(popen.pid, popen.stdout, popen)
@@ -97,7 +97,8 @@ def kill_orphans(child: ChildProcess, deadline_seconds: float = 2.0) -> None:
         time.sleep(0.01)
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process as soon as its parent, whose id is `parent`, has ended."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call above
         os._exit(1)

@@ -6,19 +6,18 @@ The tokens are those of one tokenization of the whole text, and labels are made 
 equals the end token hides nothing. Pure but for the tokenizer that is given.
 """
 
-import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from fettle_data.chat_template import ApplyTemplate
+from fettle_data.rendering import SettingError, Span, render
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.failures import TrainerFailure, configuration_failure
 
 IGNORED = -100
 EncodedRow = dict[str, Any]
 """Lists of token ids, and for some methods a boolean; what the method's collator expects."""
-Span = tuple[int, int]
-"""Characters [start, end) of a text that carry loss."""
 
 
 class Encoder(Protocol):
@@ -67,8 +66,13 @@ class AnswerEncoder:
         self._assistant_only = assistant_only
 
     def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
-        text, spans = _render(example, self._tokenizer, self._assistant_only, self.notes, number)
-        ids, labels = _tokenize(text, spans, self._tokenizer, is_template=not is_plain(example))
+        apply = template_of(self._tokenizer, number)
+        try:
+            rendered = render(example, apply, self._tokenizer.eos_token, self._assistant_only)
+        except SettingError as error:
+            raise configuration_failure(error.field, str(error), error.hint) from error
+        self.notes.last_turn_only += rendered.is_last_turn_only
+        ids, labels = _tokenize(rendered.text, rendered.spans, self._tokenizer, is_template=rendered.is_template)
         self.notes.lengths.append(len(ids))
         if len(ids) > self._max_length:
             ids, labels = ids[: self._max_length], labels[: self._max_length]
@@ -78,70 +82,34 @@ class AnswerEncoder:
         return {"input_ids": ids, "labels": labels}
 
 
-def _render(
-    example: dict[str, Any], tokenizer: Any, assistant_only: bool | None, notes: EncodingNotes, number: int
-) -> tuple[str, list[Span]]:
-    if "text" in example:
-        if assistant_only:
+def template_of(tokenizer: Any, number: int, text: str | None = None) -> ApplyTemplate:
+    """The tokenizer's chat template, or `text` instead of it. It raises TrainerFailure, which names example `number`."""
+
+    def apply(messages: Sequence[Any], *, tools: Any = None, add_generation_prompt: bool = False) -> str:
+        if tokenizer.chat_template is None and text is None:
             raise configuration_failure(
-                "spec.hyperparameters.assistantOnlyLoss",
-                "plain text has no assistant turns",
-                "Leave it out, or use examples with messages or with prompt and completion.",
+                "spec.dataset.template",
+                "the base model has no chat template, and the examples are messages",
+                "Name a template, use a base model that was trained for chat, or examples with prompt and completion "
+                "as plain text.",
             )
-        text = ended(example["text"], tokenizer)
-        return text, [(0, len(text))]
-    if is_plain(example):
-        text = ended(example["prompt"] + example["completion"], tokenizer)
-        return text, [(0 if assistant_only is False else len(example["prompt"]), len(text))]
-    prompt = example.get("prompt", [])
-    messages = example["messages"] if "messages" in example else [*prompt, *example["completion"]]
-    tools = example.get("tools")
-    tools = json.loads(tools) if isinstance(tools, str) else tools
-    text = apply_template(messages, tokenizer, tools, number)
-    if assistant_only is False:
-        return text, [(0, len(text))]
-    spans, is_whole = _assistant_spans(messages, len(prompt), text, tokenizer, tools, number)
-    notes.last_turn_only += not is_whole
-    return text, spans
+        try:
+            rendered = tokenizer.apply_chat_template(
+                list(messages),
+                tools=tools,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                chat_template=text,
+            )
+        except Exception as error:  # a template is a program of the model's author and raises what it likes
+            raise TrainerFailure(
+                ExitCode.DATASET,
+                f"example {number}: the chat template refuses it: {str(error)[:300]}",
+                "Correct the order of the roles; some templates know no system message.",
+            ) from error
+        return str(rendered)
 
-
-def _assistant_spans(
-    messages: list[dict[str, Any]], first: int, text: str, tokenizer: Any, tools: Any, number: int
-) -> tuple[list[Span], bool]:
-    turns = [index for index, message in enumerate(messages) if index >= first and message["role"] == "assistant"]
-    spans: list[Span] = []
-    for index in turns:
-        is_last = index == len(messages) - 1
-        whole = text if is_last else apply_template(messages[: index + 1], tokenizer, tools, number)
-        before = apply_template(messages[:index], tokenizer, tools, number, add_generation_prompt=True)
-        if text.startswith(whole):
-            spans.append((common_length(before, text), len(whole)))
-    if len(spans) == len(turns):
-        return spans, True
-    return spans[-1:], False
-
-
-def apply_template(
-    messages: list[dict[str, Any]], tokenizer: Any, tools: Any, number: int, *, add_generation_prompt: bool = False
-) -> str:
-    """The model's chat template over `messages`. TrainerFailure names the example."""
-    if tokenizer.chat_template is None:
-        raise configuration_failure(
-            "spec.dataset.template",
-            "the base model has no chat template, and the examples are messages",
-            "Use a base model that was trained for chat, or examples with prompt and completion as plain text.",
-        )
-    try:
-        text = tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-    except Exception as error:  # a template is a program of the model's author and raises what it likes
-        raise TrainerFailure(
-            ExitCode.DATASET,
-            f"example {number}: the model's chat template refuses it: {str(error)[:300]}",
-            "Correct the order of the roles; some templates know no system message.",
-        ) from error
-    return str(text)
+    return apply
 
 
 def _tokenize(text: str, spans: list[Span], tokenizer: Any, *, is_template: bool) -> tuple[list[int], list[int]]:
@@ -154,19 +122,3 @@ def _tokenize(text: str, spans: list[Span], tokenizer: Any, *, is_template: bool
         for token, (start, stop) in zip(ids, encoding["offset_mapping"], strict=True)
     ]
     return ids, labels
-
-
-def is_plain(example: dict[str, Any]) -> bool:
-    """Whether the example is text, to which no chat template is applied."""
-    return "text" in example or isinstance(example.get("prompt"), str)
-
-
-def ended(text: str, tokenizer: Any) -> str:
-    """`text` with the end token."""
-    return text if text.endswith(tokenizer.eos_token) else text + str(tokenizer.eos_token)
-
-
-def common_length(first: str, second: str) -> int:
-    """Characters that both texts begin with."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -38,10 +38,15 @@ class LogTee:
         with self._lock:
             return list(self._kept)
 
-    def close(self, wait_seconds: float) -> None:
+    def drain(self, wait_seconds: float) -> None:
         """Wait for the output to end, but not for a process that keeps it open for ever."""
         if self._thread is not None:
             self._thread.join(wait_seconds)
+            self._thread = None
+
+    def close(self, wait_seconds: float) -> None:
+        """The same, and end the log."""
+        self.drain(wait_seconds)
         with self._lock, contextlib.suppress(OSError):  # what a full disk refused before, it refuses again
             self._file.close()
 

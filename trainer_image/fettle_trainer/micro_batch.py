@@ -19,10 +19,13 @@ class MicroBatch:
     accumulation: int
 
     def smaller(self, smallest: int) -> "MicroBatch | None":
-        """About half, so that size × accumulation stays the same; None if that is below `smallest`."""
+        """About half, so that size × accumulation stays the same; None if there is nothing from `smallest` on."""
         examples = self.size * self.accumulation
-        size = next((size for size in range(self.size // 2, smallest - 1, -1) if examples % size == 0), None)
-        return None if not size else MicroBatch(size, examples // size)
+        sizes = [size for size in range(smallest, self.size) if examples % size == 0]
+        if not sizes:
+            return None
+        size = max((size for size in sizes if size <= self.size // 2), default=sizes[0])
+        return MicroBatch(size, examples // size)
 
 
 def micro_batch(settings: Hyperparameters, directory: Path) -> MicroBatch:
@@ -34,6 +37,16 @@ def micro_batch(settings: Hyperparameters, directory: Path) -> MicroBatch:
     except (OSError, ValueError, TypeError):
         return asked
     return found if is_same_work and 0 < found.size < asked.size else asked
+
+
+def reduction(settings: Hyperparameters, batch: MicroBatch) -> str | None:
+    """What a person should know about `batch`, if it is not what the settings say."""
+    if batch.size == settings.batch_size:
+        return None
+    return (
+        f"batchSize {settings.batch_size} does not fit into memory: the run goes on with batchSize {batch.size} and "
+        f"gradientAccumulationSteps {batch.accumulation}, which is the same training"
+    )
 
 
 def remember(batch: MicroBatch, directory: Path) -> None:

@@ -41,6 +41,12 @@ def resolve_base_model(spec: BaseModelSpec, workspace: Path) -> BaseModel:
     return BaseModel(spec.id, snapshot, snapshot.name)
 
 
+def find_in_workspace(spec: BaseModelSpec, workspace: Path) -> Path | None:
+    """The model's directory if it lies in the workspace, before anything is downloaded."""
+    directory = workspace / (spec.path or f"{MODELS}/{spec.id}")
+    return directory if (directory / "config.json").is_file() else None
+
+
 def revision_of_files(directory: Path) -> str:
     """A digest of the configuration and of the names and sizes of the weights; it does not read the weights."""
     digest = hashlib.sha256()
@@ -83,6 +89,15 @@ def load_causal_model(model: BaseModel, precision: Precision, attention: str, qu
         if "memory" in str(error).lower():
             raise
         raise _unusable(model, "its weights cannot be loaded", error) from error
+
+
+def stored_dtype(model: BaseModel) -> Any:
+    """The dtype of the model's files, as its configuration tells; fp32 where it does not."""
+    import torch
+    from transformers import AutoConfig
+
+    dtype = AutoConfig.from_pretrained(model.directory, local_files_only=True).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def _device() -> int | str:

@@ -7,18 +7,26 @@ long loses its beginning, an answer its end. Pure but for the tokenizer that is 
 import json
 from typing import Any
 
-from fettle_trainer.encoding import IGNORED, EncodedRow, EncodingNotes, apply_template, common_length, ended, is_plain
+from fettle_data.rendering import common_length
+from fettle_trainer.encoding import IGNORED, EncodedRow, EncodingNotes, template_of
 
 
 class PairEncoder:
     """`prompt`, `chosen`, `rejected` → `prompt_ids`, `chosen_ids`, `rejected_ids`."""
 
-    def __init__(self, tokenizer: Any, max_length: int, max_prompt_length: int | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_length: int,
+        max_prompt_length: int | None = None,
+        rejected_template: str | None = None,
+    ) -> None:
         self.notes = EncodingNotes()
         self._parts = _Parts(tokenizer, max_length, max_prompt_length)
+        self._templates = {"chosen": None, "rejected": rejected_template}
 
     def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
-        prompt, answers = self._parts.of(example, ("chosen", "rejected"), number, self.notes)
+        prompt, answers = self._parts.of(example, self._templates, number, self.notes)
         if not all(answers) or not prompt:
             return None
         return {"prompt_ids": prompt, "chosen_ids": answers[0], "rejected_ids": answers[1]}
@@ -27,12 +35,14 @@ class PairEncoder:
 class LabelledEncoder:
     """`prompt`, `completion`, `label` → `prompt_ids`, `completion_ids`, `label`."""
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, rejected_template: str | None = None) -> None:
         self.notes = EncodingNotes()
         self._parts = _Parts(tokenizer, max_length, None)
+        self._rejected_template = rejected_template
 
     def encode(self, example: dict[str, Any], number: int) -> EncodedRow | None:
-        prompt, (completion,) = self._parts.of(example, ("completion",), number, self.notes)
+        template = None if example["label"] else self._rejected_template
+        prompt, (completion,) = self._parts.of(example, {"completion": template}, number, self.notes)
         if not completion or not prompt:
             return None
         return {"prompt_ids": prompt, "completion_ids": completion, "label": bool(example["label"])}
@@ -47,11 +57,11 @@ class _Parts:
         self._max_prompt_length = max_prompt_length
 
     def of(
-        self, example: dict[str, Any], columns: tuple[str, ...], number: int, notes: EncodingNotes
+        self, example: dict[str, Any], columns: dict[str, str | None], number: int, notes: EncodingNotes
     ) -> tuple[list[int], list[list[int]]]:
-        """Token ids of the prompt and of each answer, cut to the limits."""
+        """Token ids of the prompt and of each answer, cut to the limits; `columns` tells the template of each."""
         texts, border = self._texts(example, columns, number)
-        encoded = [self._tokenize(text, is_template=not is_plain(example)) for text in texts]
+        encoded = [self._tokenize(text, is_template=not isinstance(example["prompt"], str)) for text in texts]
         prompt_length = min(_tokens_before(border, offsets) for _, offsets in encoded)
         first = encoded[0][0]
         for ids, _ in encoded[1:]:
@@ -63,15 +73,19 @@ class _Parts:
         notes.truncated += len(cut_prompt) < len(prompt) or any(len(answer) > room for answer in answers)
         return cut_prompt, [answer[:room] for answer in answers]
 
-    def _texts(self, example: dict[str, Any], columns: tuple[str, ...], number: int) -> tuple[list[str], int]:
+    def _texts(self, example: dict[str, Any], columns: dict[str, str | None], number: int) -> tuple[list[str], int]:
         """Each whole text, and how many of their first characters are prompt."""
-        prompt = example["prompt"]
-        if is_plain(example):
-            return [ended(prompt + example[column], self._tokenizer) for column in columns], len(prompt)
+        prompt, end = example["prompt"], self._tokenizer.eos_token
+        if isinstance(prompt, str):
+            answers = [example[column] for column in columns]
+            return [prompt + answer.removesuffix(end) + end for answer in answers], len(prompt)
         tools = example.get("tools")
         tools = json.loads(tools) if isinstance(tools, str) else tools
-        before = apply_template(prompt, self._tokenizer, tools, number, add_generation_prompt=True)
-        wholes = [apply_template([*prompt, *example[column]], self._tokenizer, tools, number) for column in columns]
+        before = template_of(self._tokenizer, number)(prompt, tools=tools, add_generation_prompt=True)
+        wholes = [
+            template_of(self._tokenizer, number, template)([*prompt, *example[column]], tools=tools)
+            for column, template in columns.items()
+        ]
         return wholes, min(common_length(before, whole) for whole in wholes)
 
     def _tokenize(self, text: str, *, is_template: bool) -> tuple[list[int], list[tuple[int, int]]]:

@@ -24,6 +24,11 @@ class ProgressLog:
         self._attempt = attempt
         self.warnings: list[str] = []
         self.stage: Stage | None = None
+        self._listeners: list[Callable[[ProgressEvent], None]] = []
+
+    def subscribe(self, listener: Callable[[ProgressEvent], None]) -> None:
+        """Give every further event to `listener`, in the thread that reports it: it must be quick and raise nothing."""
+        self._listeners.append(listener)
 
     def write(self, **fields: Any) -> None:
         """Append a ProgressEvent with these fields; the time, the attempt and the stage are added."""
@@ -31,6 +36,8 @@ class ProgressLog:
         event = ProgressEvent(time=datetime.now(UTC), attempt=self._attempt, **fields)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(event.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+        for listener in self._listeners:
+            listener(event)
 
     def enter(self, stage: Stage, **fields: Any) -> None:
         """Report that the run has come to `stage`; does nothing if it is there already."""

@@ -1,16 +1,17 @@
 """What a finished training leaves: an adapter or a model under the workspace, and the result that names it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fettle_data.prepare import PreparedDataset
+from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.layout import ADAPTERS
 from fettle_schema.run import RunResult
 from fettle_schema.status import OutputStatus
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.devices import peak_memory_bytes
-from fettle_trainer.models import BaseModel
-from fettle_trainer.publish import PublishedArtifact, publish_adapter
+from fettle_trainer.models import BaseModel, stored_dtype
+from fettle_trainer.publish import PublishedArtifact, publish_adapter, publish_model
 from fettle_trainer.training_run import Run
 
 
@@ -18,20 +19,25 @@ def publish(
     run: Run, trainer: Any, base: BaseModel, dataset: PreparedDataset, tokenizer: Any, seconds: float
 ) -> RunResult:
     """Publish what was trained; `seconds` is how long the training took."""
-    published = _publish_adapter(run, trainer, base, dataset)
-    print(f"published: {published.path}", flush=True)
-    lora = trainer.model.peft_config["default"]
-    return RunResult(
+    result = RunResult(
         exit_code=int(ExitCode.DONE),
         step=run.step,
-        output=OutputStatus(kind="adapter", path=published.path, digest=published.digest),
-        size_bytes=published.size_bytes,
-        rank=lora.r,
-        target_modules=sorted(lora.target_modules),
         base_model_revision=base.revision,
         dataset_digest=dataset.digest,
         metrics=_metrics(run, trainer, dataset, seconds),
     )
+    if run.config.adapter.type is AdapterType.NONE:
+        kind: Literal["adapter", "model"] = "model"
+        published = _publish_model(run, trainer, base, dataset, tokenizer)
+    else:
+        kind = "adapter"
+        published = _publish_adapter(run, trainer, base, dataset)
+        lora = trainer.model.peft_config["default"]
+        result.rank, result.target_modules = lora.r, sorted(lora.target_modules)
+    print(f"published: {published.path}", flush=True)
+    result.output = OutputStatus(kind=kind, path=published.path, digest=published.digest)
+    result.size_bytes = published.size_bytes
+    return result
 
 
 def provenance(run: Run, base: BaseModel, dataset: PreparedDataset) -> dict[str, Any]:
@@ -55,6 +61,19 @@ def _publish_adapter(run: Run, trainer: Any, base: BaseModel, dataset: PreparedD
 
     facts = provenance(run, base, dataset)
     return publish_adapter(save, run.files.workspace, ADAPTERS, config.output.name, base.name, config.job.uid, facts)
+
+
+def _publish_model(
+    run: Run, trainer: Any, base: BaseModel, dataset: PreparedDataset, tokenizer: Any
+) -> PublishedArtifact:
+    config = run.config
+
+    def save(directory: Path) -> None:
+        trainer.model.to(stored_dtype(base)).save_pretrained(str(directory), safe_serialization=True)
+        tokenizer.save_pretrained(str(directory))
+
+    facts = provenance(run, base, dataset)
+    return publish_model(save, run.files.workspace, config.output.name, config.job.uid, facts)
 
 
 def _metrics(run: Run, trainer: Any, dataset: PreparedDataset, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Publishing an adapter: everything is written and checked in a hidden directory, then renamed once. Nothing that is
+"""Publishing a directory: everything is written and checked in a hidden one, then renamed once. Nothing that is
 half-written is ever seen, and equal weights of one job always get the same digest.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle_schema.layout import artifact_directory
+from fettle_schema.layout import MODELS, artifact_directory
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.atomic_file import READABLE_BY_ALL, sync_directory, sync_file, write_json
 from fettle_trainer.checkpoints import digest_of
@@ -45,16 +45,51 @@ def publish_adapter(
     `base_model` is what adapter_config.json refers to, `owner` the uid of the job whose lock the caller holds;
     `provenance` must hold nothing that differs between an interrupted and an uninterrupted run.
     """
+
+    def write(directory: Path) -> None:
+        save(directory)
+        _tidy(directory, base_model)
+        _require_finite(directory / "adapter_model.safetensors")
+
+    return publish_directory(write, workspace, kind_directory, name, owner, provenance)
+
+
+def publish_model(
+    save: Callable[[Path], None], workspace: Path, name: str, owner: str, provenance: dict[str, Any]
+) -> PublishedArtifact:
+    """Let `save` write a model and its tokenizer, check it, and give it its place below `models/`."""
+
+    def write(directory: Path) -> None:
+        save(directory)
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)  # a path of this machine
+        write_json(directory / "config.json", config)
+        for path in sorted(directory.glob("*.safetensors")):
+            _require_finite(path)
+
+    return publish_directory(write, workspace, MODELS, name, owner, provenance)
+
+
+def publish_directory(
+    write: Callable[[Path], None],
+    workspace: Path,
+    kind_directory: str,
+    name: str,
+    owner: str,
+    provenance: dict[str, Any],
+) -> PublishedArtifact:
+    """Let `write` fill and check an empty directory, add the provenance, and give it the place its digest names.
+
+    If the same files are there already, that is success. `owner` and `provenance` as in `publish_adapter`.
+    """
     directory = workspace / kind_directory / name
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".tmp-{owner}"
     shutil.rmtree(temporary, ignore_errors=True)  # of a run of the same job that was killed here
     temporary.mkdir(mode=_DIRECTORY_MODE)
     try:
-        save(temporary)
-        _tidy(temporary, base_model)
+        write(temporary)
         write_json(temporary / PROVENANCE_FILE, provenance)
-        _require_finite(temporary / "adapter_model.safetensors")
         digest, size = seal(temporary)
         path = artifact_directory(kind_directory, name, digest)
         _rename(temporary, workspace / path, digest)

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from fettle_data.findings import DatasetError
 from fettle_schema import names
-from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.defaults import METHODS_WITH
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.status import Failure
@@ -25,11 +24,12 @@ from fettle_schema.training_job import Method
 from fettle_schema.vocabulary import ExitCode, FailureCode
 from fettle_trainer.atomic_file import write_json
 from fettle_trainer.diagnosis import diagnose, failed_result, fault_result
+from fettle_trainer.distributed import Processes
 from fettle_trainer.failures import TrainerFailure, configuration_failure
 from fettle_trainer.job_files import JobFiles, job_files
-from fettle_trainer.progress import ProgressLog
 from fettle_trainer.stopping import StopFlag, StopRequested
-from fettle_trainer.training_run import Run
+from fettle_trainer.training_run import RestartRequested, Run
+from fettle_trainer.verdict import RESTART, failure_result
 
 MODULES = {
     Method.SFT: "sft",
@@ -44,23 +44,28 @@ MODULES = {
 }
 """The file of each method in `methods/`."""
 
+ALONE = frozenset({Method.MERGE, Method.BENCHMARK})
+"""What the first of several processes does alone."""
+
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Do one run; its exit code."""
+    """Do one run, or one process's part of it; its exit code."""
     stop = StopFlag()
     stop.listen()
+    processes = Processes.of(environment)
+    processes.settle()
     try:
         config, files = _open(arguments, environment)
     except TrainerFailure as failure:
         print(f"{failure.code}: {failure.message}. {failure.hint}".rstrip(), flush=True)
-        return int(failure.exit_code)
+        return _end(processes, None, failure_result(failure))
     print(json.dumps(_printable(config), ensure_ascii=False), flush=True)
-    run = Run(config, files, ProgressLog(files.metrics, config.job.attempt), stop)
+    progress = processes.progress_log(files.metrics, config.job.attempt)
+    run = Run(config, files, progress, stop, processes)
     result = _conclude(run)
     result.started_from_step = run.started_from_step
     result.warnings = [*result.warnings, *run.progress.warnings]
-    _leave(files.result, result.manifest())
-    return result.exit_code
+    return _end(processes, files, result.manifest())
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -84,12 +89,10 @@ def refuse_unsupported(config: RunConfig) -> None:
     tracking = config.tracking
     template = config.dataset.template.name if config.dataset is not None else "tokenizer"
     refusals = {
-        "spec.adapter.type": config.adapter.type is AdapterType.NONE and config.adapter.type.value,
         "spec.output.merge": config.output.merge and "true",
         "spec.output.push": config.output.push is not None and "set",
         "spec.tracking": (tracking.wandb or tracking.mlflow or tracking.tensorboard) and "set",
         "spec.dataset.template.name": template != "tokenizer" and template,
-        "spec.resources": config.topology.nodes * config.topology.processes_per_node > 1 and "more than one process",
     }
     for field, value in refusals.items():
         if value:
@@ -120,6 +123,18 @@ def _open(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Run
     return config, files
 
 
+def _end(processes: Processes, files: JobFiles | None, result: dict[str, Any]) -> int:
+    """Leave the result where the supervisor looks for it; the exit code."""
+    exit_code = int(result["exitCode"])
+    if exit_code == RESTART:
+        print("start the run again: it goes on with a smaller micro-batch; a supervisor does so by itself", flush=True)
+    if processes.results is not None:
+        return processes.leave(processes.results, result)
+    if files is not None and processes.is_first and exit_code != RESTART:
+        _leave(files.result, result)
+    return exit_code
+
+
 def _printable(config: RunConfig) -> dict[str, Any]:
     """The configuration for the log, without the text of examples."""
     manifest = config.manifest()
@@ -133,14 +148,18 @@ def _conclude(run: Run) -> RunResult:
     attempt = run.config.job.attempt
     try:
         refuse_unsupported(run.config)
+        if run.config.method in ALONE and not run.processes.is_first:
+            return RunResult(exit_code=int(ExitCode.DONE))
         return _method(run.config.method)(run)
     except StopRequested:
         return _stopped(run)
+    except RestartRequested:
+        return RunResult(exit_code=RESTART, step=run.step)
     except BaseException as error:  # the edge of the process: whatever it was, the verdict must get out
         traceback.print_exc()
         if isinstance(error, DatasetError) and error.findings is not None:
             _leave(run.files.findings, error.findings.to_json())
-        failure = diagnose(error)
+        failure = diagnose(error) or run.processes.lost_peer(error)
         return failed_result(failure, attempt, run.step) if failure else fault_result(error, attempt, run.step)
 
 
@@ -148,6 +167,8 @@ def _stopped(run: Run) -> RunResult:
     """85 where this attempt leaves a checkpoint, else 75: the next one would do the same work again."""
     from fettle_trainer.checkpoints import find_newest
 
+    if not run.processes.is_first:  # the first one knows
+        return RunResult(exit_code=int(ExitCode.CHECKPOINTED), step=run.step)
     newest = find_newest(run.files, run.progress.warn)
     if newest is not None and newest.step > run.started_from_step:
         return RunResult(exit_code=int(ExitCode.CHECKPOINTED), step=newest.step)

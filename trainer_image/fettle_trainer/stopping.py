@@ -9,10 +9,14 @@ class StopRequested(BaseException):
 
 
 class StopFlag:
-    """Whether the run was asked to stop. Before `training` is set, the request ends it at once."""
+    """Whether the run was asked to stop. Before training begins, the request ends it at once.
+
+    Several processes are asked at different moments: training looks at what all have agreed upon.
+    """
 
     def __init__(self) -> None:
         self.is_requested = False
+        self.is_agreed = False
         self.is_training = False
 
     def listen(self) -> None:
@@ -23,6 +27,10 @@ class StopFlag:
     def begin_training(self) -> None:
         """From now on the training loop looks at the flag after each step."""
         self.is_training = True
+
+    def agree(self, *, is_requested: bool) -> None:
+        """What all processes have come to after the same step."""
+        self.is_agreed = self.is_agreed or is_requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         first = not self.is_requested

@@ -1,4 +1,5 @@
-"""Watches one training process: signals, log, progress, stalls, verdict. Runs as PID 1 and starts in milliseconds.
+"""Watches the training process, or torchrun with several: signals, log, progress, stalls, verdict. Runs as PID 1 and
+starts in milliseconds.
 
 It imports the standard library and constants of the contract only, and it knows nothing of training.
 """
@@ -24,10 +25,20 @@ from fettle_trainer.atomic_file import write_json
 from fettle_trainer.claim import claim_directory
 from fettle_trainer.failures import TrainerFailure, configuration_failure, disk_failure, is_disk_full
 from fettle_trainer.job_files import JobFiles, job_files
+from fettle_trainer.launch import Launch, launch_environment, plan_launch, training_command
 from fettle_trainer.log_tee import LogTee
 from fettle_trainer.metrics_tail import MetricsTail
+from fettle_trainer.rank_results import clear_results, results_directory, wait_for_directory, wait_for_results
 from fettle_trainer.stall import StallWatch
-from fettle_trainer.verdict import Ending, conclude, failure_result, termination_message
+from fettle_trainer.verdict import (
+    RESTART,
+    Ending,
+    conclude,
+    conclude_several,
+    failure_result,
+    termination_message,
+    wants_restart,
+)
 
 if TYPE_CHECKING:
     from fettle_trainer.reporter import Reporter
@@ -35,6 +46,10 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 FINAL_POST_SECONDS = 3.0
 OUTPUT_DRAIN_SECONDS = 3.0
+OTHER_NODES_SECONDS = 10.0
+"""How long the processes of other nodes may take to say why they ended."""
+MAX_RESTARTS = 16
+"""A micro-batch of 4096 examples is halved 12 times."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +82,11 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         settings = Settings.from_environment(environment)
         run_file = Path(arguments[0]).absolute()
         config = read_run_config(run_file)
-        files = prepare_files(settings.workspace, config)
-        lock = claim_directory(files.lock, warn=lambda message: print(f"fettle: {message}", flush=True))
-        return Supervisor(settings, run_file, config, files, lock).run(environment)
+        launch = plan_launch(config, environment)
+        files = prepare_files(settings.workspace, config, launch)
+        name = files.lock.name if launch.is_first_node else f"{files.lock.name}-{launch.node}"
+        lock = claim_directory(files.directory / name, warn=lambda message: print(f"fettle: {message}", flush=True))
+        return Supervisor(settings, run_file, config, files, launch, lock).run(environment)
     except TrainerFailure as failure:
         print(f"fettle: {failure.message}. {failure.hint}".rstrip(), file=sys.stderr, flush=True)
         deliver(failure_result(failure), message_path(environment))
@@ -100,7 +117,7 @@ def read_run_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def prepare_files(workspace: Path, config: dict[str, Any]) -> JobFiles:
+def prepare_files(workspace: Path, config: dict[str, Any], launch: Launch) -> JobFiles:
     """Make the attempt's directory and leave a copy of the RunConfig in the job's."""
     try:
         files = job_files(workspace, config["directory"], config["job"]["attempt"])
@@ -108,8 +125,9 @@ def prepare_files(workspace: Path, config: dict[str, Any]) -> JobFiles:
         raise configuration_failure("directory", str(error)) from error
     try:
         files.attempt_directory.mkdir(parents=True, exist_ok=True)
-        write_json(files.run, config)
-        files.result.unlink(missing_ok=True)
+        if launch.is_first_node:
+            write_json(files.run, config)
+            files.result.unlink(missing_ok=True)
     except OSError as error:
         if is_disk_full(error):
             raise disk_failure(error, "prepare the job's directory") from error
@@ -126,23 +144,26 @@ def deliver(result: dict[str, Any], path: Path | None) -> None:
 
 
 class Supervisor:
-    """One training process from start to verdict."""
+    """The training processes of one node from start to verdict."""
 
-    def __init__(self, settings: Settings, run_file: Path, config: dict[str, Any], files: JobFiles, lock: int) -> None:
+    def __init__(
+        self, settings: Settings, run_file: Path, config: dict[str, Any], files: JobFiles, launch: Launch, lock: int
+    ) -> None:
         self._settings = settings
         self._run_file = run_file
         self._config = config
         self._files = files
+        self._launch = launch
         self._lock = lock
         self._attempt: int = config["job"]["attempt"]
-        limits = config.get("limits") or {}
-        self._grace_seconds = float(limits.get("terminationGracePeriodSeconds") or 120)
-        self._stall = StallWatch(
-            float(limits.get("startupTimeoutSeconds") or 3600),
-            float(limits.get("stallTimeoutSeconds") or 900),
-            last_progress=time.monotonic(),
-        )
-        self._log = LogTee(files.log, sys.stdout)
+        self._limits = config.get("limits") or {}
+        grace_seconds = float(self._limits.get("terminationGracePeriodSeconds") or 120)
+        # Before whoever asked loses patience, so that the verdict still gets out.
+        self._stop_seconds = max(grace_seconds - 5, grace_seconds / 2)
+        self._stall = self._new_stall_watch()
+        # Appending from two machines to one file of a network file system loses lines.
+        log = files.log if launch.is_first_node else files.log.with_stem(f"{files.log.stem}-node-{launch.node}")
+        self._log = LogTee(log, sys.stdout)
         self._tail = MetricsTail(files.metrics, self._attempt)
         self._reporter: Reporter | None = None
         self._step = 0
@@ -152,26 +173,69 @@ class Supervisor:
         self._has_disk_full = False
 
     def run(self, environment: Mapping[str, str]) -> int:
-        """Start the process, watch it to its end and leave the verdict everywhere it is looked for."""
+        """Start the process, again if it asks for that, and leave the verdict everywhere it is looked for."""
         wake = self._catch_signals()
-        command = training_command(self._config, self._run_file)
+        restart, result = 0, None
+        while result is None:
+            result = self._run_once(environment, wake, restart)
+            restart += 1
+        self._log.close(OUTPUT_DRAIN_SECONDS)
+        return self._finish(result)
+
+    def _run_once(self, environment: Mapping[str, str], wake: int, restart: int) -> dict[str, Any] | None:
+        """Watch the process from start to end: its RunResult, or None if it asks to be started again."""
+        results = results_directory(self._files.attempt_directory, restart)
+        command = training_command(self._config, self._run_file, self._launch, self._stop_seconds)
         try:
-            child = child_process.start(
-                command, child_environment(environment, self._settings.workspace), self._files.directory, self._lock
-            )
+            child = self._start(command, environment, results)
         except OSError as error:
-            return self._finish(failure_result(_cannot_start(command, error)))
+            return failure_result(_cannot_start(command, error))
         self._log.follow(child.output)
-        self._reporter = self._start_reporter()
+        self._stall = self._new_stall_watch()
+        self._reporter = self._reporter or self._start_reporter()
         while child.status is None:
             self._wait(wake)
             child_process.reap(child)
             self._follow_progress()
             self._enforce(child)
         child_process.kill_orphans(child)
-        self._log.close(OUTPUT_DRAIN_SECONDS)
+        self._log.drain(OUTPUT_DRAIN_SECONDS)
         self._follow_progress()
-        return self._finish(conclude(self._ending(child)))
+        return self._conclude(self._ending(child), results, may_restart=restart < MAX_RESTARTS)
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], results: Path
+    ) -> child_process.ChildProcess:
+        if self._launch.is_several and self._launch.is_first_node:
+            clear_results(results)
+        elif self._launch.is_several:
+            seconds = self._stall.startup_timeout_seconds
+            wait_for_directory(results, seconds, is_stopped=lambda: self._stop_signal is not None)
+        usual = child_environment(environment, self._settings.workspace)
+        given = {**launch_environment(self._launch, results), **usual}
+        return child_process.start(command, given, self._files.directory, self._lock)
+
+    def _conclude(self, ending: Ending, directory: Path, *, may_restart: bool) -> dict[str, Any] | None:
+        may_restart = may_restart and ending.is_own_trainer and not ending.was_asked_to_stop
+        if not self._launch.is_several or not ending.is_own_trainer:
+            asks = ending.exit_status == RESTART
+            result = conclude(ending)
+        else:
+            others = self._launch.nodes > 1 and ending.exit_status != 0
+            results = wait_for_results(directory, self._launch.count, OTHER_NODES_SECONDS if others else 0.0)
+            asks = wants_restart(results)
+            result = conclude_several(ending, results, self._launch.own_ranks)
+        if not (asks and may_restart):
+            return result
+        self._log.say("the training process is started again")
+        return None
+
+    def _new_stall_watch(self) -> StallWatch:
+        return StallWatch(
+            float(self._limits.get("startupTimeoutSeconds") or 3600),
+            float(self._limits.get("stallTimeoutSeconds") or 900),
+            last_progress=time.monotonic(),
+        )
 
     def _enforce(self, child: child_process.ChildProcess) -> None:
         now = time.monotonic()
@@ -180,8 +244,7 @@ class Supervisor:
         if self._stop_signal is not None and self._stop_deadline is None:
             self._log.say(f"{signal.Signals(self._stop_signal).name} received; the training process is asked to stop")
             child.send(signal.SIGTERM)
-            # Before whoever asked loses patience, so that the verdict still gets out.
-            self._stop_deadline = now + max(self._grace_seconds - 5, self._grace_seconds / 2)
+            self._stop_deadline = now + self._stop_seconds
         if self._stop_deadline is not None and now >= self._stop_deadline:
             self._log.say("the training process did not stop in time and is killed")
             self._stop_deadline = float("inf")
@@ -226,8 +289,9 @@ class Supervisor:
         exit_code = int(result["exitCode"])
         failure = result.get("failure") or {}
         try:
-            write_json(self._files.result, result)
-            self._append_end(result)
+            if self._launch.is_first_node:
+                write_json(self._files.result, result)
+                self._append_end(result)
         except OSError as error:
             print(f"fettle: the result could not be written to the workspace: {error}", file=sys.stderr, flush=True)
         deliver(result, self._settings.termination_message_path)
@@ -248,7 +312,7 @@ class Supervisor:
             self._reporter.put(event)
 
     def _start_reporter(self) -> "Reporter | None":
-        if self._settings.progress_url is None:
+        if self._settings.progress_url is None or not self._launch.is_first_node:
             return None
         from fettle_trainer.reporter import Reporter  # urllib takes longer to import than all the rest
 
@@ -271,12 +335,6 @@ class Supervisor:
     def _wait(self, wake: int) -> None:
         if select.select([wake], [], [], POLL_SECONDS)[0]:
             os.read(wake, 4096)
-
-
-def training_command(config: dict[str, Any], run_file: Path) -> list[str]:
-    """The process to watch. Several processes will go through torchrun here."""
-    command = config.get("command") or [sys.executable, "-m", "fettle_trainer.run"]
-    return [*map(str, command), str(run_file)]
 
 
 def child_environment(environment: Mapping[str, str], workspace: Path) -> dict[str, str]:

@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle_data.prepare import PreparedDataset, prepare
+from fettle_data.prepare import PreparedDataset
+from fettle_data.templates import template_text
+from fettle_data.token_statistics import token_statistics
 from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.vocabulary import ExitCode, Stage
 from fettle_trainer import checkpoints
 from fettle_trainer.arguments import common_arguments
-from fettle_trainer.atomic_file import write_json
 from fettle_trainer.devices import Precision, choose_precision, require_device
 from fettle_trainer.diagnosis import is_out_of_memory
 from fettle_trainer.encoded_dataset import write_dataset
 from fettle_trainer.encoding import EncodedRow, Encoder, encode_all
+from fettle_trainer.examples import load_template_tokenizer, note_statistics, prepare_examples
 from fettle_trainer.failures import MEMORY_HINT, TrainerFailure, configuration_failure
-from fettle_trainer.micro_batch import MicroBatch, micro_batch, remember
-from fettle_trainer.models import BaseModel, load_tokenizer, loaded_bytes, resolve_base_model
+from fettle_trainer.micro_batch import MicroBatch, micro_batch, reduction, remember
+from fettle_trainer.models import BaseModel, loaded_bytes, resolve_base_model
 from fettle_trainer.preparation import load_reference, prepare_model
 from fettle_trainer.progress import loading
 from fettle_trainer.publication import publish
@@ -42,6 +44,8 @@ class TrainingMethod:
         self.config = config
         self.settings = config.hyperparameters
         self.max_length = config.hyperparameters.max_length or 1024
+        self.rejected_template = template_text(config.dataset.template, "rejected") if config.dataset else None
+        """Chat template of answers that are not wanted, where it is another one."""
         started_from = config.start.adapter_path if config.start is not None else None
         self.is_fresh_adapter = config.adapter.type is not AdapterType.NONE and started_from is None
 
@@ -87,7 +91,7 @@ class TrainingParts:
 
 def train(run: Run, method: TrainingMethod) -> RunResult:
     """Train and publish. Raises what ends the run otherwise; see `diagnosis`."""
-    encoded = run.files.attempt_directory / "encoded"
+    encoded = run.files.attempt_directory / f"encoded-{run.processes.rank}"
     shutil.rmtree(encoded, ignore_errors=True)
     try:
         parts = load_parts(run, method, encoded)
@@ -101,6 +105,9 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
                 raise
             _shrink(run, method, parts.batch, error)
         seconds = time.monotonic() - begin
+        run.processes.part()
+        if not run.processes.is_first:
+            return RunResult(exit_code=int(ExitCode.DONE), step=run.step)
         run.progress.enter(Stage.SAVING)
         return publish(run, trainer, parts.base, parts.dataset, parts.tokenizer, seconds)
     finally:
@@ -110,18 +117,19 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
 def load_parts(run: Run, method: TrainingMethod, encoded: Path) -> TrainingParts:
     """Dataset, tokenizer and model; encoded examples are written below `encoded`."""
     config, progress, uses_gpu = run.config, run.progress, run.config.topology.uses_gpu
-    assert config.dataset is not None, "admission requires a dataset for this method"
     progress.enter(Stage.LOADING_DATASET)
-    dataset = prepare(config.dataset, config.method, method.settings.seed, run.files.workspace)
-    write_json(run.files.findings, dataset.findings.to_json())
+    dataset = prepare_examples(run)
 
     progress.enter(Stage.LOADING_MODEL)
     base = resolve_base_model(config.base_model, run.files.workspace)
     import_libraries(run)
     require_device(uses_gpu=uses_gpu)
+    run.processes.meet(uses_gpu=uses_gpu, timeout_seconds=_patience_seconds(run))
     batch = micro_batch(method.settings, run.files.directory)
+    if (note := reduction(method.settings, batch)) is not None:
+        progress.warn(note)
     with loading(progress, loaded_bytes):
-        tokenizer = load_tokenizer(base)
+        tokenizer = load_template_tokenizer(run, base)
         train = _encode(run, method, dataset.train, tokenizer, batch, encoded / "training")
         evaluation = _encode(run, method, dataset.evaluation, tokenizer, batch, encoded / "evaluation")
         precision = choose_precision(method.settings.precision, uses_gpu=uses_gpu)
@@ -154,6 +162,10 @@ def _encode(
     encoder, part = method.encoder(tokenizer), path.name
     rows = write_dataset(method.arrange(encode_all(examples, encoder), batch), path.with_suffix(".arrow"))
     notes, warn = encoder.notes, run.progress.warn
+    if notes.lengths:
+        found = token_statistics(notes.lengths, method.max_length)
+        note_statistics(run, part, found.to_json())
+        print(f"{part}: {found.example_count} examples, tokens p50 {found.p50}, p95 {found.p95}, max {found.max}")
     if notes.truncated:
         warn(f"{notes.truncated} of {len(examples)} {part} examples are cut at maxLength")
     if notes.dropped:
@@ -169,9 +181,17 @@ def _encode(
     return rows
 
 
+def _patience_seconds(run: Run) -> float:
+    """How long processes wait for each other. Shorter waits end by the supervisor, which sees what is stalled."""
+    return max(run.config.limits.startup_timeout_seconds, run.config.limits.stall_timeout_seconds, 60.0)
+
+
 def _resume(run: Run) -> checkpoints.CompleteCheckpoint | None:
-    resume = checkpoints.find_start(run.files, run.config.start, run.progress.warn)
-    checkpoints.remove_unfinished(run.files.checkpoints)
+    resume = None
+    if run.processes.is_first:
+        resume = checkpoints.find_start(run.files, run.config.start, run.progress.warn)
+        checkpoints.remove_unfinished(run.files.checkpoints)
+    resume = run.processes.from_first(resume)
     if resume is not None:
         run.started_from_step = run.step = resume.step
         print(f"resuming from {run.files.inside(resume.path)}", flush=True)
@@ -185,7 +205,13 @@ def assemble(
     from transformers import PrinterCallback
 
     from fettle_trainer import cpu_head
-    from fettle_trainer.callbacks import CheckpointCallback, GuardCallback, ProgressCallback, Totals
+    from fettle_trainer.callbacks import (
+        AgreementCallback,
+        CheckpointCallback,
+        GuardCallback,
+        ProgressCallback,
+        Totals,
+    )
 
     uses_gpu = run.config.topology.uses_gpu
     if not uses_gpu:
@@ -193,9 +219,10 @@ def assemble(
     totals = Totals(resume.tokens if resume is not None else 0)
     arguments = common_arguments(run, parts.precision, parts.batch, has_evaluation=parts.evaluation is not None)
     callbacks = [
+        AgreementCallback(run.processes, totals, run.stop),
         GuardCallback(),
         ProgressCallback(run.progress, totals, uses_gpu=uses_gpu),
-        CheckpointCallback(run.config.checkpoint, run.files, run.progress, totals, run.stop),
+        CheckpointCallback(run, totals),
     ]
     given = {
         "model": parts.model,
@@ -237,8 +264,5 @@ def _shrink(run: Run, method: TrainingMethod, batch: MicroBatch, error: BaseExce
             MEMORY_HINT,
         ) from error
     remember(smaller, run.files.directory)
-    run.progress.warn(
-        f"out of memory with batchSize {batch.size}: the run goes on with batchSize {smaller.size} and "
-        f"gradientAccumulationSteps {smaller.accumulation}, which is the same training"
-    )
+    print(f"out of memory with a micro-batch of {batch.size}: {str(error)[:300]}", file=sys.stderr, flush=True)
     raise RestartRequested from error

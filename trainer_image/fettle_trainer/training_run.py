@@ -1,8 +1,9 @@
 """One run as a method sees it. Holds no logic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fettle_schema.run import RunConfig
+from fettle_trainer.distributed import Processes
 from fettle_trainer.job_files import JobFiles
 from fettle_trainer.progress import ProgressLog
 from fettle_trainer.stopping import StopFlag
@@ -23,6 +24,7 @@ class Run:
     files: JobFiles
     progress: ProgressLog
     stop: StopFlag
+    processes: Processes = field(default_factory=Processes)
     step: int = 0
     """Optimizer steps done, kept up to date for the result of a run that fails."""
     started_from_step: int = 0

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from fettle_trainer.failures import DISK_HINT, MEMORY_HINT, NON_FINITE_HINT, Tra
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
 KILLED = 128 + signal.SIGKILL
+RESTART = 76
+"""Exit code between training process and supervisor only: start it again, it goes on from what it left."""
 
 _HINTS: dict[int, str] = {
     ExitCode.CONFIGURATION: "The log names the setting; correct the TrainingJob and create it again.",
@@ -49,10 +51,30 @@ def conclude(ending: Ending) -> dict[str, Any]:
     if ending.stalled_seconds is not None:
         return _stalled(ending)
     if ending.has_disk_full:
-        return _failed(ending, ExitCode.DISK, "the disk of the workspace is full: the log cannot be written", DISK_HINT)
+        return _disk_full(ending)
     if ending.death_signal is not None:
         return _killed(ending)
     return _exited(ending)
+
+
+def conclude_several(ending: Ending, results: Mapping[int, dict[str, Any]], own_ranks: range) -> dict[str, Any]:
+    """The same for several processes: the worst of what they left in `results`, by rank.
+
+    A process of this node that left nothing was killed, by us or from outside; of other nodes we may just not know.
+    """
+    results = {rank: result for rank, result in results.items() if result["exitCode"] != RESTART}
+    missing = [rank for rank in own_ranks if rank not in results]
+    codes = [int(result["exitCode"]) for result in results.values()]
+    worst = worst_exit_code([*codes, *(ExitCode.RETRY for _ in missing)])
+    if missing and worst == ExitCode.RETRY:
+        return _lost(ending, missing)
+    return next(results[rank] for rank in sorted(results) if results[rank]["exitCode"] == worst)
+
+
+def wants_restart(results: Mapping[int, dict[str, Any]]) -> bool:
+    """Whether one of several processes asks for a restart and none has failed for good."""
+    codes = {int(result["exitCode"]) for result in results.values()}
+    return RESTART in codes and codes.isdisjoint(code for code in ExitCode if code.is_final)
 
 
 def worst_exit_code(codes: Iterable[int]) -> int:
@@ -109,14 +131,24 @@ def _exited(ending: Ending) -> dict[str, Any]:
 def _killed(ending: Ending) -> dict[str, Any]:
     number = ending.death_signal or 0
     if ending.was_asked_to_stop:
-        message = "the run was asked to stop and ended before it could save a checkpoint"
-        return _failed(
-            ending, ExitCode.RETRY, message, "It continues from the last checkpoint before, if there is one."
-        )
+        return _stopped(ending)
     if number == signal.SIGKILL:
         return _out_of_memory_killed(ending)
     message = _with_log(f"the training process was ended by {_signal_name(number)}", ending)
     return _failed(ending, ExitCode.RETRY, message)
+
+
+def _lost(ending: Ending, ranks: list[int]) -> dict[str, Any]:
+    if ending.stalled_seconds is not None:
+        return _stalled(ending)
+    if ending.has_disk_full:
+        return _disk_full(ending)
+    if ending.was_asked_to_stop:
+        return _stopped(ending)
+    which = ", ".join(map(str, ranks))
+    message = f"training process {which} ended without a word: it was killed from outside or crashed"
+    hint = f"{_HINTS[ExitCode.RETRY]} If it happens again, it may be for want of memory. {MEMORY_HINT}"
+    return _failed(ending, ExitCode.RETRY, _with_log(message, ending), hint)
 
 
 def _stopped(ending: Ending) -> dict[str, Any]:
@@ -127,6 +159,10 @@ def _stopped(ending: Ending) -> dict[str, Any]:
 def _out_of_memory_killed(ending: Ending) -> dict[str, Any]:
     message = "the training process was killed from outside, most likely because the pod or machine ran out of memory"
     return _result(KILLED, FailureCode.OUT_OF_MEMORY_KILLED, message, MEMORY_HINT, ending.step)
+
+
+def _disk_full(ending: Ending) -> dict[str, Any]:
+    return _failed(ending, ExitCode.DISK, "the disk of the workspace is full: the log cannot be written", DISK_HINT)
 
 
 def _stalled(ending: Ending) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Every way in which a dataset can be bad ends in an error that says what, where, and what to do."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from fettle_data.findings import DatasetError, FindingCode
 from fettle_data.lines import MAX_ROW_BYTES
@@ -15,6 +18,24 @@ GOOD = {
     "messages": [{"role": "user", "content": "Show the pods"}, {"role": "assistant", "content": "kubectl get pods"}]
 }
 GOOD_LINE = json.dumps(GOOD)
+
+
+def parquet_of(rows: list[dict[str, Any]], **columns: Any) -> bytes:
+    sink = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows, pa.schema(columns) if columns else None), sink)
+    return sink.getvalue()
+
+
+def arrow_of(rows: list[dict[str, Any]], *, is_stream: bool = False) -> bytes:
+    sink, table = io.BytesIO(), pa.Table.from_pylist(rows)
+    with (pa.ipc.new_stream if is_stream else pa.ipc.new_file)(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    return sink.getvalue()
+
+
+PARQUET = parquet_of([{"text": "a" * 100}] * 9)
+ARROW = arrow_of([{"text": "a" * 100}] * 9)
+STREAM = arrow_of([{"text": "a" * 100}] * 9, is_stream=True)
 
 
 def conversation(*turns: tuple[str, object]) -> dict[str, object]:
@@ -126,6 +147,94 @@ BAD_FILES: list[tuple[str, bytes | str | list[Any], FindingCode, list[str]]] = [
     ("completion is a number", [{"prompt": "a", "completion": 1}], FindingCode.WRONG_TYPE, ["line 1", "a number"]),
 ]
 
+BAD_TABLES: list[tuple[str, str, bytes, Method, FindingCode, list[str]]] = [
+    (
+        "no parquet",
+        "a.parquet",
+        b"text\na\n",
+        Method.SFT,
+        FindingCode.BROKEN_TABLE,
+        ["a.parquet", "not a whole Parquet"],
+    ),
+    ("empty parquet file", "a.parquet", b"", Method.SFT, FindingCode.BROKEN_TABLE, ["a.parquet", "0 bytes"]),
+    ("half a parquet file", "a.parquet", PARQUET[:-40], Method.SFT, FindingCode.BROKEN_TABLE, ["not a whole Parquet"]),
+    (
+        "corrupt parquet",
+        "a.parquet",
+        PARQUET[:8] + b"\xff" * 30 + PARQUET[38:],
+        Method.SFT,
+        FindingCode.BROKEN_TABLE,
+        [],
+    ),
+    ("parquet without rows", "a.parquet", parquet_of([], text=pa.string()), Method.SFT, FindingCode.EMPTY_DATASET, []),
+    ("truncated arrow file", "a.arrow", ARROW[:-40], Method.SFT, FindingCode.BROKEN_TABLE, ["not a whole Arrow file"]),
+    (
+        "truncated arrow stream",
+        "s.arrow",
+        STREAM[: len(STREAM) // 2],
+        Method.SFT,
+        FindingCode.BROKEN_TABLE,
+        ["s.arrow"],
+    ),
+    ("feather that is json", "a.feather", b'{"text": "a"}', Method.SFT, FindingCode.BROKEN_TABLE, ["a.feather"]),
+    (
+        "text that is a number",
+        "a.parquet",
+        parquet_of([{"text": 1}, {"text": 2}]),
+        Method.SFT,
+        FindingCode.WRONG_TYPE,
+        ["a.parquet row 1", "a.parquet row 2", "2 of 2 rows", "'text' is a number"],
+    ),
+    (
+        "text that is bytes",
+        "a.parquet",
+        parquet_of([{"text": b"a"}]),
+        Method.SFT,
+        FindingCode.WRONG_TYPE,
+        ["row 1", "of type bytes; a string"],
+    ),
+    (
+        "messages that are structs without content",
+        "a.arrow",
+        arrow_of([{"messages": [{"role": "user", "text": "a"}]}]),
+        Method.SFT,
+        FindingCode.MISSING_COLUMN,
+        ["a.arrow row 1", "messages[0] has no 'content'"],
+    ),
+    (
+        "one null among many",
+        "a.parquet",
+        parquet_of([{"text": "a"}] * 400 + [{"text": None}]),
+        Method.SFT,
+        FindingCode.MISSING_COLUMN,
+        ["a.parquet row 401", "'text' is null"],
+    ),
+    (
+        "label that is a number",
+        "a.parquet",
+        parquet_of([{"prompt": "a", "completion": "b", "label": 1}]),
+        Method.KTO,
+        FindingCode.WRONG_TYPE,
+        ["row 1", "'label' is a number; true or false"],
+    ),
+    (
+        "messages that are broken JSON text",
+        "a.csv",
+        b'messages\n"[{""role"": ""user""}"\n',
+        Method.SFT,
+        FindingCode.BROKEN_JSON,
+        ["a.csv line 2", "'messages' is a string", "no valid JSON at column 18"],
+    ),
+    (
+        "label that is a word",
+        "a.csv",
+        b"prompt,completion,label\na,b,good\n",
+        Method.KTO,
+        FindingCode.WRONG_TYPE,
+        ["line 2", "'label' is a string; true or false"],
+    ),
+]
+
 
 @pytest.mark.parametrize(
     ("content", "code", "words"), [case[1:] for case in BAD_FILES], ids=[case[0] for case in BAD_FILES]
@@ -139,6 +248,29 @@ def test_bad_file_is_refused_with_place_and_hint(
 ) -> None:
     with pytest.raises(DatasetError) as caught:
         prepare_path(write(content))
+    assert caught.value.code == code
+    assert caught.value.hint
+    for word in words:
+        assert word in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "method", "code", "words"),
+    [case[1:] for case in BAD_TABLES],
+    ids=[case[0] for case in BAD_TABLES],
+)
+def test_bad_table_is_refused_with_place_and_hint(
+    write: Callable[..., str],
+    prepare_path: Callable[..., PreparedDataset],
+    path: str,
+    content: bytes,
+    method: Method,
+    code: FindingCode,
+    words: list[str],
+) -> None:
+    with pytest.raises(DatasetError) as caught:
+        prepare_path(write(content, path), method)
     assert caught.value.code == code
     assert caught.value.hint
     for word in words:
@@ -225,6 +357,18 @@ def test_unusable_column_mapping_is_refused(
     assert str(caught.value).startswith("spec.dataset.columns: ")
     for word in words:
         assert word in str(caught.value)
+
+
+def test_custom_template_that_is_none_is_refused_before_anything_is_read(
+    prepare_path: Callable[..., PreparedDataset],
+) -> None:
+    template = {"name": "custom", "custom": {"promptTemplate": "{prompt}", "rejectedTemplate": "no place for it"}}
+    with pytest.raises(
+        DatasetError, match=r"^spec\.dataset\.template\.custom\.rejectedTemplate: there is no"
+    ) as caught:
+        prepare_path("missing.jsonl", template=template)
+    assert caught.value.code == FindingCode.WRONG_TEMPLATE
+    assert caught.value.hint
 
 
 def test_bad_row_is_found_beyond_max_examples(

@@ -191,7 +191,7 @@ def test_evaluation_examples_are_held_out(write: Write, prepare_path: Prepare) -
     path = write(numbered(50))
     prepared = prepare_path(path, evaluation={"fraction": 0.1})
     assert (len(prepared.train), len(prepared.evaluation)) == (45, 5)
-    assert sorted(prepared.train + prepared.evaluation, key=str) == sorted(numbered(50), key=str)
+    assert sorted([*prepared.train, *prepared.evaluation], key=str) == sorted(numbered(50), key=str)
     assert prepare_path(path, seed=7, evaluation={"fraction": 0.1}).evaluation != prepared.evaluation
     unshuffled = prepare_path(path, evaluation={"fraction": 0.1}, shuffle=False)
     assert sorted(texts(unshuffled.evaluation), key=str) == sorted(texts(prepared.evaluation), key=str)
@@ -252,6 +252,38 @@ def test_digest_depends_on_examples_order_and_split_only(write: Write, prepare_p
     assert len({first, *(other.digest for other in others)}) == 4
 
 
+CHATS = [
+    {"messages": [{"role": "user", "content": f"Häuser {n}?"}, {"role": "assistant", "content": f"{n % 7} 😀"}]}
+    for n in range(60)
+]
+PAIRS = [{"prompt": f"p{n}", "chosen": f"c{n % 5}", "rejected": f"r{n}"} for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "method", "fields", "digest"),
+    [
+        (
+            CHATS,
+            Method.SFT,
+            {"evaluation": {"fraction": 0.1}},
+            "24e7d4a01328bd0cbecc6dc375ea17aa4804349cc4eb132f2a7e76726000d22d",
+        ),
+        (CHATS, Method.SFT, {"maxExamples": 7}, "f94c2e05bafd33bdf1e0cf19554d0d0ef1828d4d522af9c8ea02368a99e0f618"),
+        (
+            PAIRS,
+            Method.DPO,
+            {"evaluation": {"fraction": 0.25}, "shuffle": False},
+            "df54e8269925c1a5c8e09f972b5498fa6707d0fd046d3087a8ea45d7cec39706",
+        ),
+    ],
+)
+def test_digest_of_a_dataset_never_changes(
+    write: Write, prepare_path: Prepare, rows: list[Any], method: Method, fields: dict[str, Any], digest: str
+) -> None:
+    """Checkpoints and the provenance of adapters refer to it: order, choice and split are what they always were."""
+    assert prepare_path(write(rows), method, **fields).digest == f"sha256:{digest}"
+
+
 def test_report_receives_every_finding(tmp_path: Path, write: Write) -> None:
     spec = DatasetSpec.model_validate({"source": {"workspace": {"path": write([{"text": ""}] * 30)}}})
     received: list[Finding] = []
@@ -274,7 +306,7 @@ def test_kubectl_example_dataset_is_usable(prepare_path: Prepare) -> None:
 def test_package_imports_neither_torch_nor_datasets() -> None:
     script = (
         "import sys; import fettle_data.prepare, fettle_data.preview; "
-        "print([name for name in ('torch', 'transformers', 'datasets', 'pyarrow') if name in sys.modules])"
+        "print([name for name in ('torch', 'transformers', 'datasets', 'pyarrow', 'jinja2') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,53 +222,3 @@ def test_inline_examples_are_json_or_plain_text(tmp_path: Path) -> None:
 def test_source_without_any_field_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"spec\.dataset\.source: no source is set"):
         open_rows(DatasetSource(), tmp_path)
-
-
-class FakeHub:
-    """Stands in for the package `datasets`."""
-
-    def __init__(self, answer: Exception | list[dict[str, object]]) -> None:
-        self.answer = answer
-        self.asked: tuple[object, ...] = ()
-
-    def load_dataset(self, *arguments: object, **named: object) -> list[dict[str, object]]:
-        self.asked = (*arguments, *named.values())
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-HUB = DatasetSource.model_validate({"huggingFace": {"id": "trl-lib/Capybara", "split": "test", "revision": "abc"}})
-
-
-def test_hub_dataset_gives_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = FakeHub([{"text": "a"}])
-    monkeypatch.setitem(sys.modules, "datasets", hub)
-    assert list(open_rows(HUB, tmp_path)) == [Row(1, "trl-lib/Capybara row 1", {"text": "a"})]
-    assert hub.asked == ("trl-lib/Capybara", None, "test", "abc")
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (ConnectionError("Couldn't reach the Hub"), FindingCode.UNREACHABLE),
-        (ValueError("Unknown split"), FindingCode.HUB_REFUSED),
-        (FileNotFoundError("Dataset doesn't exist"), FindingCode.HUB_REFUSED),
-    ],
-)
-def test_hub_dataset_that_cannot_be_loaded_is_an_error_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: FindingCode
-) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", FakeHub(error))
-    with pytest.raises(DatasetError) as caught:
-        open_rows(HUB, tmp_path)
-    assert caught.value.code == code
-    assert caught.value.hint
-    assert "spec.dataset.source.huggingFace.id" in str(caught.value)
-    assert str(error) in str(caught.value)
-
-
-def test_hub_dataset_without_the_package_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DatasetError, match="'datasets' is not installed"):
-        open_rows(HUB, tmp_path)

@@ -10,14 +10,13 @@ from tests.support.runs import RunFiles, environment, finish_run, run_config, wr
 from tests.support.tiny_model import message_rows, write_rows
 
 REFUSED_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "full fine-tuning": ({"adapter": {"type": "none"}}, "spec.adapter.type: none"),
     "merge": ({"output": {"name": "demo", "merge": True}}, "spec.output.merge"),
     "push": ({"output": {"name": "demo", "push": {"repository": "a/b"}}}, "spec.output.push"),
     "tracking": ({"tracking": {"tensorboard": True}}, "spec.tracking"),
     "of another method": ({"hyperparameters": {"beta": 0.1}}, "spec.hyperparameters.beta: does not exist for sft"),
     "packing pairs": ({"method": "dpo", "hyperparameters": {"packing": True}}, "spec.hyperparameters.packing"),
     "margin of simpo": ({"method": "cpo", "hyperparameters": {"simpoGamma": 0.5}}, "spec.hyperparameters.simpoGamma"),
-    "processes": ({"topology": {"nodes": 2}}, "spec.resources"),
+    "node without a number": ({"topology": {"nodes": 2, "rendezvous": "host:1"}}, "JOB_COMPLETION_INDEX"),
     "invalid value": ({"hyperparameters": {"batchSize": 0}}, "hyperparameters.batchSize"),
     "unknown field": ({"hyperparameters": {"lora": 1}}, "hyperparameters.lora"),
     "invalid enum": ({"method": "magic"}, "method"),

@@ -42,9 +42,9 @@ METHOD_FORMATS: dict[Method, frozenset[DatasetFormat]] = {
     Method.SIMPO: _PREFERENCES,
     Method.CPO: _PREFERENCES,
     Method.IPO: _PREFERENCES,
-    Method.KTO: frozenset({DatasetFormat.UNPAIRED_PREFERENCE}),
+    Method.KTO: frozenset({DatasetFormat.UNPAIRED_PREFERENCE, DatasetFormat.PREFERENCE}),
     Method.MERGE: frozenset(),
-    Method.BENCHMARK: _ANSWERS,
+    Method.BENCHMARK: _ANSWERS | _PREFERENCES,
 }
 """What each method can use."""
 

@@ -1,29 +1,31 @@
 """Checks of message lists, for every format that holds some."""
 
+import json
 from collections.abc import Sequence
 
 from fettle_data.findings import FindingCode, quote
-from fettle_data.formats.format import InvalidRowError, checked_text, required_text, type_name
+from fettle_data.formats.format import Conversion, InvalidRowError, checked_text, required_text, type_name
 from fettle_data.rows import Values
 
 Message = dict[str, str]
-"""`role` and `content`."""
+"""`role` and `content`, and `reasoning_content` where that is kept."""
 
 ROLES = ("system", "user", "assistant", "tool")
+REASONING = ("reasoning_content", "reasoning")
+"""Names of what the assistant thinks before an answer; the first is that of chat templates."""
 _CALLS = ("tool_calls", "function_call")
 
 
-def conversation(value: object, column: str, ignored: set[str]) -> list[Message]:
-    """Messages with a role and a content; other keys of a message are left out and added to `ignored`."""
-    return [
-        _message(item, column, f"{column}[{index}]", ignored) for index, item in enumerate(message_list(value, column))
-    ]
+def conversation(value: object, column: str, conversion: Conversion) -> list[Message]:
+    """Messages with a role, a content and maybe reasoning; other keys of a message are left out."""
+    items = message_list(value, column)
+    return [_message(item, column, f"{column}[{index}]", conversion) for index, item in enumerate(items)]
 
 
-def text_or_conversation(values: Values, column: str, ignored: set[str]) -> str | list[Message]:
+def text_or_conversation(values: Values, column: str, conversion: Conversion) -> str | list[Message]:
     """A text or a message list, as TRL allows both in prompts and answers."""
     if isinstance(values[column], list):
-        return conversation(values[column], column, ignored)
+        return conversation(values[column], column, conversion)
     if isinstance(values[column], str):
         return required_text(values, column)
     message = f"column {column!r} is {type_name(values[column])}; a string or a list of messages is expected"
@@ -46,7 +48,9 @@ def require_answer(answer: str | Sequence[Message], column: str) -> None:
 
 
 def message_list(value: object, column: str) -> list[object]:
-    """A list that is not empty."""
+    """A list that is not empty, or its JSON text, which is how a CSV file holds one."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _parsed(value, column)
     if not isinstance(value, list):
         message = f"column {column!r} is {type_name(value)}; a list of messages is expected"
         raise InvalidRowError(FindingCode.WRONG_TYPE, column, message)
@@ -74,24 +78,39 @@ def require_content(content: str, role: str, column: str, place: str) -> None:
         raise InvalidRowError(FindingCode.EMPTY_CONTENT, column, f"{place} is empty; a text is expected")
 
 
-def _message(item: object, column: str, place: str, ignored: set[str]) -> Message:
-    if isinstance(item, dict):
-        _check_other_keys(item, column, place, ignored)
+def _parsed(text: str, column: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = f" at column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
+        message = f"column {column!r} is a string that begins as a JSON list and is no valid JSON{reason}"
+        raise InvalidRowError(FindingCode.BROKEN_JSON, column, message) from error
+
+
+def _message(item: object, column: str, place: str, conversion: Conversion) -> Message:
+    keys = item if isinstance(item, dict) else {}
+    if call := next((key for key in _CALLS if keys.get(key)), None):
+        message = f"{place} has {call!r}, which is not trained on; write the call into 'content' as text"
+        raise InvalidRowError(FindingCode.WRONG_TYPE, column, message)
     role = message_text(item, "role", column, place)
     if role not in ROLES:
         message = f"{place}.role is {quote(role)}; {', '.join(ROLES)} are allowed"
         raise InvalidRowError(FindingCode.UNKNOWN_ROLE, column, message)
     content = message_text(item, "content", column, place)
     require_content(content, role, column, f"{place}.content")
-    return {"role": role, "content": content}
+    read = {"role": role, "content": content}
+    if len(keys) > len(read):
+        _read_other_keys(read, keys, column, place, conversion)
+    return read
 
 
-def _check_other_keys(item: dict[str, object], column: str, place: str, ignored: set[str]) -> None:
-    if len(item) == 2 and "role" in item and "content" in item:
-        return
+def _read_other_keys(
+    message: Message, item: dict[str, object], column: str, place: str, conversion: Conversion
+) -> None:
     for key, value in item.items():
-        if key in _CALLS and value:
-            message = f"{place} has {key!r}, which is not trained on; write the call into 'content' as text"
-            raise InvalidRowError(FindingCode.WRONG_TYPE, column, message)
-        if value is not None and key not in ("role", "content"):
-            ignored.add(f"{column}[].{key}")
+        if value is None or key in ("role", "content"):
+            continue
+        if key in REASONING and conversion.keeps_reasoning and message["role"] == "assistant":
+            message.setdefault(REASONING[0], checked_text(value, column, f"{place}.{key}"))
+        else:
+            conversion.ignore(f"{column}[].{key}")

@@ -1,7 +1,7 @@
 """What a format is, and the checks of single values that formats share. No format is named here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fettle_data.findings import FindingCode
 from fettle_data.rows import Values
@@ -9,6 +9,24 @@ from fettle_schema.dataset import DatasetFormat
 
 Example = dict[str, object]
 """One example in TRL's shape: plain strings, booleans and lists of messages."""
+
+_MAX_IGNORED = 1000
+
+
+@dataclass
+class Conversion:
+    """How rows become examples, and what was left out of them."""
+
+    wraps_texts: bool = False
+    """Prompts and answers that are texts become messages, so that a chat template is applied to them."""
+    keeps_reasoning: bool = False
+    """`reasoning_content` of the assistant's messages is kept."""
+    ignored: set[str] = field(default_factory=set)
+    """Columns, and keys of messages, that were not used; the first thousand."""
+
+    def ignore(self, name: str) -> None:
+        if len(self.ignored) < _MAX_IGNORED:
+            self.ignored.add(name)
 
 
 @dataclass(frozen=True)
@@ -19,8 +37,8 @@ class Format:
     required: tuple[str, ...]
     """Columns without which a row is not of this format."""
     optional: tuple[str, ...]
-    convert: Callable[[Values, set[str]], Example]
-    """Row → example. Raises InvalidRowError. Adds keys of messages that it leaves out to the set."""
+    convert: Callable[[Values, Conversion], Example]
+    """Row → example. Raises InvalidRowError. Tells the conversion which optional columns and keys it left out."""
 
 
 class InvalidRowError(Exception):

@@ -8,7 +8,7 @@ from fettle_data.formats.conversation import (
     require_answer,
     require_content,
 )
-from fettle_data.formats.format import Example, Format, InvalidRowError, optional_text
+from fettle_data.formats.format import Conversion, Example, Format, InvalidRowError, optional_text
 from fettle_data.rows import Values
 from fettle_schema.dataset import DatasetFormat
 
@@ -25,9 +25,9 @@ _ROLES = {
 _COLUMN = "conversations"
 
 
-def _convert(values: Values, ignored: set[str]) -> Example:
+def _convert(values: Values, conversion: Conversion) -> Example:
     items = message_list(values[_COLUMN], _COLUMN)
-    messages = [_message(item, f"{_COLUMN}[{index}]", ignored) for index, item in enumerate(items)]
+    messages = [_message(item, f"{_COLUMN}[{index}]", conversion) for index, item in enumerate(items)]
     require_answer(messages, _COLUMN)
     system = optional_text(values, "system")
     if system.strip():
@@ -35,7 +35,7 @@ def _convert(values: Values, ignored: set[str]) -> Example:
     return {"messages": messages}
 
 
-def _message(item: object, place: str, ignored: set[str]) -> Message:
+def _message(item: object, place: str, conversion: Conversion) -> Message:
     speaker = message_text(item, "from", _COLUMN, place)
     if speaker not in _ROLES:
         message = f"{place}.from is {quote(speaker)}; {', '.join(_ROLES)} are allowed"
@@ -43,8 +43,8 @@ def _message(item: object, place: str, ignored: set[str]) -> Message:
     content = message_text(item, "value", _COLUMN, place)
     require_content(content, _ROLES[speaker], _COLUMN, f"{place}.value")
     if isinstance(item, dict) and len(item) > 2:
-        names = (key for key, value in item.items() if value is not None and key not in ("from", "value"))
-        ignored.update(f"{_COLUMN}[].{key}" for key in names)
+        for key in (key for key, value in item.items() if value is not None and key not in ("from", "value")):
+            conversion.ignore(f"{_COLUMN}[].{key}")
     return {"role": _ROLES[speaker], "content": content}
 
 

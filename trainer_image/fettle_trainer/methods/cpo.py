@@ -22,7 +22,7 @@ class ContrastivePreferenceOptimization(TrainingMethod):
     """-log sigmoid(beta × margin) with cross-entropy of the chosen answer; simpo: mean margins above a target."""
 
     def encoder(self, tokenizer: Any) -> Encoder:
-        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length)
+        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length, self.rejected_template)
 
     def build_trainer(self, arguments: dict[str, Any], parts: dict[str, Any]) -> Any:
         from trl.experimental.cpo import CPOConfig, CPOTrainer

@@ -29,7 +29,7 @@ class DirectPreferenceOptimization(TrainingMethod):
         return self.config.adapter.type is AdapterType.NONE
 
     def encoder(self, tokenizer: Any) -> Encoder:
-        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length)
+        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length, self.rejected_template)
 
     def build_trainer(self, arguments: dict[str, Any], parts: dict[str, Any]) -> Any:
         from trl import DPOConfig, DPOTrainer

@@ -33,7 +33,7 @@ class KahnemanTverskyOptimization(TrainingMethod):
         return self.config.adapter.type is AdapterType.NONE
 
     def encoder(self, tokenizer: Any) -> Encoder:
-        return LabelledEncoder(tokenizer, self.max_length)
+        return LabelledEncoder(tokenizer, self.max_length, self.rejected_template)
 
     def arrange(self, rows: Iterator[EncodedRow], batch: MicroBatch) -> Iterator[EncodedRow]:
         return with_mismatched_completions(rows, batch.size)

@@ -21,7 +21,7 @@ class OddsRatioPreferenceOptimization(TrainingMethod):
     """Cross-entropy of the chosen answer, and beta × the log odds ratio of both."""
 
     def encoder(self, tokenizer: Any) -> Encoder:
-        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length)
+        return PairEncoder(tokenizer, self.max_length, self.settings.max_prompt_length, self.rejected_template)
 
     def build_trainer(self, arguments: dict[str, Any], parts: dict[str, Any]) -> Any:
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
