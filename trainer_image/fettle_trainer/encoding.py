@@ -83,7 +83,7 @@ class AnswerEncoder:
 
 
 def template_of(tokenizer: Any, number: int, text: str | None = None) -> ApplyTemplate:
-    """The tokenizer's chat template, or `text` instead of it. It raises TrainerFailure, which names example `number`."""
+    """The tokenizer's chat template, or `text` instead of it. TrainerFailure names example `number`."""
 
     def apply(messages: Sequence[Any], *, tools: Any = None, add_generation_prompt: bool = False) -> str:
         if tokenizer.chat_template is None and text is None:

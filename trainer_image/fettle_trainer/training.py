@@ -204,7 +204,7 @@ def assemble(
     """The trainer, ready to train."""
     from transformers import PrinterCallback
 
-    from fettle_trainer import cpu_head
+    from fettle_trainer import cpu_head, fused_lora
     from fettle_trainer.callbacks import (
         AgreementCallback,
         CheckpointCallback,
@@ -234,6 +234,8 @@ def assemble(
     if parts.reference is not None:
         given["ref_model"] = parts.reference
     trainer = method.build_trainer(arguments, given)
+    if not uses_gpu:
+        fused_lora.install(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.totals = totals
     return trainer
