@@ -55,7 +55,7 @@ def main() -> None:
     lines = ["| | | tokens/s | step s, min … max | n | peak GB | ours ÷ it |", "|---|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as scratch:
         home = Home.from_environment({**os.environ, "FETTLE_HOME": f"{scratch}/home"})
-        fetch_model(home, "smollm2-135m", print)
+        fetch_model(home, "smollm2-135m", lambda text: print(text, flush=True))
         for task in tasks():
             contenders = [Contender("this trainer"), Contender("bare TRL"), Contender("hand-written loop")]
             for number in range(ROUNDS):
