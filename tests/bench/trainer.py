@@ -7,6 +7,7 @@ the time between the ends of two steps. The result is a section of docs/benchmar
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def of_our_run(workspace: Path) -> tuple[list[float], int]:
     """Ends of the steps, and the peak, from the metrics that the trainer wrote."""
     metrics = workspace / "jobs" / "bench" / "metrics.jsonl"
     steps = [event for line in metrics.read_text().splitlines() if (event := json.loads(line))["kind"] == "step"]
-    metrics.unlink()
+    shutil.rmtree(metrics.parent)  # its last checkpoint would be continued
     ends = [datetime.fromisoformat(event["time"]).timestamp() for event in steps]
     return ends, max(event["peakMemoryBytes"] for event in steps)
 
