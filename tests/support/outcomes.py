@@ -18,7 +18,8 @@ def assert_equal_outcome(files: RunFiles, uninterrupted: RunFiles) -> None:
 
 def adapter_weights(files: RunFiles) -> bytes:
     """The published tensors, as they lie in the file."""
-    return (files.workspace / files.result()["output"]["path"] / "adapter_model.safetensors").read_bytes()
+    path: Path = files.workspace / files.result()["output"]["path"] / "adapter_model.safetensors"
+    return path.read_bytes()
 
 
 def largest_difference(files: RunFiles, others: RunFiles) -> float:

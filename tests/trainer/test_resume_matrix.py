@@ -41,7 +41,7 @@ def whole_run(
     changes = RUNS[request.param]
     if changes.get("method") in ROWS:
         write_rows(workspace / "datasets" / "train.jsonl", ROWS[changes["method"]](24))
-    checkpoint, topology = {"everySteps": 1, "keepLast": 100}, {"processesPerNode": processes}
+    checkpoint, topology = {"everySteps": 1, "keepLast": 10}, {"processesPerNode": processes}
     config = run_config(**changes, checkpoint=checkpoint, topology=topology)
     files = write_run(workspace, config)
     assert finish_run(files) == 0, files.log()

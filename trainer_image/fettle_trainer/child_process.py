@@ -41,6 +41,11 @@ class ChildProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    @property
+    def has_children(self) -> bool:
+        """Whether it has processes of its own, ended ones that it has not noticed included."""
+        return bool(_children_of(self.pid))
+
     def kill_group(self) -> None:
         """Kill whatever is left of the process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):

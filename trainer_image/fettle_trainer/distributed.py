@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.child_process import die_with_parent
 from fettle_trainer.failures import TrainerFailure
 from fettle_trainer.launch import ENV_RANK_RESULTS
 from fettle_trainer.progress import ProgressLog
-from fettle_trainer.rank_results import leave_result
+from fettle_trainer.rank_results import ORDERLY, leave_result
 
 Value = TypeVar("Value")
-_ORDERLY = frozenset({ExitCode.DONE, ExitCode.CHECKPOINTED})
 _LOST_PEER_TEXTS = ("gloo", "nccl", "closed by peer", "reset by peer", "broken pipe", "tcpstore", "process group")
 
 
@@ -65,22 +64,28 @@ class Processes:
         return ProgressLog(path, attempt) if self.is_first else _SilentProgress(path, attempt)
 
     def meet(self, *, uses_gpu: bool, timeout_seconds: float) -> None:
-        """Wait until all are there. Also on GPUs, numbers in main memory are exchanged without waiting for the GPU."""
+        """Wait until all are there. Also on GPUs, numbers in main memory are exchanged without waiting for the GPU.
+
+        TrainerFailure (75) if there is no GPU for this process.
+        """
         if self.is_alone:
             return
         import torch
 
         if uses_gpu:
+            self._take_gpu(torch.cuda.device_count())
             torch.cuda.set_device(self.local_rank)
         backend = "cpu:gloo,cuda:nccl" if uses_gpu else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
 
-    def part(self) -> None:
-        """After this the processes no longer wait for each other."""
-        if not self.is_alone:
-            import torch
-
-            torch.distributed.destroy_process_group()
+    def _take_gpu(self, found: int) -> None:
+        if self.local_rank >= found:
+            raise TrainerFailure(
+                ExitCode.RETRY,
+                f"spec.resources.gpusPerNode: process {self.rank} needs GPU {self.local_rank} of its node, but PyTorch "
+                f"finds {found}",
+                "Check the node's device plugin and what the pod was given.",
+            )
 
     def add_up(self, *numbers: int) -> list[int]:
         """Each number summed over all processes, which must all call this. Nobody returns before all have called."""
@@ -120,15 +125,17 @@ class Processes:
             "It is started again from its last checkpoint.",
         )
 
-    def leave(self, directory: Path, result: dict[str, Any]) -> int:
-        """Leave a RunResult for the supervisor; what torchrun is told. A failure ends the process here and now."""
+    def leave(self, directory: Path, result: dict[str, Any]) -> NoReturn:
+        """Leave a RunResult for the supervisor and end the process here and now.
+
+        Libraries would wait for processes that are gone; destroying the process group does so too, now and then.
+        """
         exit_code = int(result["exitCode"])
         leave_result(directory, self.rank, result)
-        if exit_code in _ORDERLY:
-            return 0  # else torchrun would kill the processes that have not come as far
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        os._exit(exit_code)  # libraries would wait for processes that are gone
+        # torchrun kills the other processes when one does not end with 0, also those that still stop in good order.
+        os._exit(0 if exit_code in ORDERLY else exit_code)
 
 
 class _SilentProgress(ProgressLog):

@@ -3,12 +3,15 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.atomic_file import write_json
 
+ORDERLY = frozenset({ExitCode.DONE, ExitCode.CHECKPOINTED})
+"""Exit codes of a process that has done its part, and nobody else's fault ended."""
 _POLL_SECONDS = 0.1
 
 
@@ -33,6 +36,16 @@ def wait_for_directory(directory: Path, seconds: float, is_stopped: Callable[[],
 def leave_result(directory: Path, rank: int, result: dict[str, Any]) -> None:
     """For the supervisors of all nodes."""
     write_json(directory / f"{rank}.json", result)
+
+
+def have_left(directory: Path, ranks: Iterable[int]) -> bool:
+    """Whether all these have left a result."""
+    return all((directory / f"{rank}.json").exists() for rank in ranks)
+
+
+def are_orderly(results: Mapping[int, dict[str, Any]], ranks: Iterable[int]) -> bool:
+    """Whether all these have left a result that is no failure."""
+    return all(rank in results and results[rank]["exitCode"] in ORDERLY for rank in ranks)
 
 
 def read_results(directory: Path) -> dict[int, dict[str, Any]]:

@@ -26,8 +26,10 @@ from fettle_trainer.atomic_file import write_json
 from fettle_trainer.diagnosis import diagnose, failed_result, fault_result
 from fettle_trainer.distributed import Processes
 from fettle_trainer.failures import TrainerFailure, configuration_failure
+from fettle_trainer.finishing import find_published, finish, require_finish, with_published
 from fettle_trainer.job_files import JobFiles, job_files
 from fettle_trainer.stopping import StopFlag, StopRequested
+from fettle_trainer.tracking import Trackers, open_trackers
 from fettle_trainer.training_run import RestartRequested, Run
 from fettle_trainer.verdict import RESTART, failure_result
 
@@ -43,6 +45,9 @@ MODULES = {
     Method.BENCHMARK: "benchmark",
 }
 """The file of each method in `methods/`."""
+
+TRACKING_SECONDS = 30.0
+"""How long the end of a run waits for trackers."""
 
 ALONE = frozenset({Method.MERGE, Method.BENCHMARK})
 """What the first of several processes does alone."""
@@ -62,10 +67,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     print(json.dumps(_printable(config), ensure_ascii=False), flush=True)
     progress = processes.progress_log(files.metrics, config.job.attempt)
     run = Run(config, files, progress, stop, processes)
+    trackers = open_trackers(config, files, progress.warn) if processes.is_first else Trackers([])
+    progress.subscribe(trackers.observe)
     result = _conclude(run)
+    patience = min(TRACKING_SECONDS, config.limits.termination_grace_period_seconds / 4)
+    trackers.close(int(ExitCode.RETRY) if result.exit_code == RESTART else result.exit_code, patience)
     result.started_from_step = run.started_from_step
     result.warnings = [*result.warnings, *run.progress.warnings]
-    return _end(processes, files, result.manifest())
+    exit_code = _end(processes, files, result.manifest())
+    if trackers.is_stuck:  # a thread of a library waits for a dead network, and the interpreter would wait for it
+        sys.stdout.flush()
+        os._exit(exit_code)
+    return exit_code
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -82,22 +95,6 @@ def read_run_config(path: Path) -> RunConfig:
         raise TrainerFailure(
             ExitCode.CONFIGURATION, text, "Correct the TrainingJob, or use a trainer image of the operator's version."
         ) from error
-
-
-def refuse_unsupported(config: RunConfig) -> None:
-    """What this trainer does not do yet, or the method does not have, is refused by name, never left out silently."""
-    tracking = config.tracking
-    template = config.dataset.template.name if config.dataset is not None else "tokenizer"
-    refusals = {
-        "spec.output.merge": config.output.merge and "true",
-        "spec.output.push": config.output.push is not None and "set",
-        "spec.tracking": (tracking.wandb or tracking.mlflow or tracking.tensorboard) and "set",
-        "spec.dataset.template.name": template != "tokenizer" and template,
-    }
-    for field, value in refusals.items():
-        if value:
-            raise configuration_failure(field, f"{value} is not supported by this trainer yet", "Leave it out.")
-    refuse_foreign(config)
 
 
 def refuse_foreign(config: RunConfig) -> None:
@@ -129,7 +126,7 @@ def _end(processes: Processes, files: JobFiles | None, result: dict[str, Any]) -
     if exit_code == RESTART:
         print("start the run again: it goes on with a smaller micro-batch; a supervisor does so by itself", flush=True)
     if processes.results is not None:
-        return processes.leave(processes.results, result)
+        processes.leave(processes.results, result)
     if files is not None and processes.is_first and exit_code != RESTART:
         _leave(files.result, result)
     return exit_code
@@ -147,10 +144,12 @@ def _printable(config: RunConfig) -> dict[str, Any]:
 def _conclude(run: Run) -> RunResult:
     attempt = run.config.job.attempt
     try:
-        refuse_unsupported(run.config)
+        refuse_foreign(run.config)
+        require_finish(run.config, os.environ)
         if run.config.method in ALONE and not run.processes.is_first:
             return RunResult(exit_code=int(ExitCode.DONE))
-        return _method(run.config.method)(run)
+        result = find_published(run.files) or _method(run.config.method)(run)
+        return finish(run, result) if run.processes.is_first else result
     except StopRequested:
         return _stopped(run)
     except RestartRequested:
@@ -160,7 +159,8 @@ def _conclude(run: Run) -> RunResult:
         if isinstance(error, DatasetError) and error.findings is not None:
             _leave(run.files.findings, error.findings.to_json())
         failure = diagnose(error) or run.processes.lost_peer(error)
-        return failed_result(failure, attempt, run.step) if failure else fault_result(error, attempt, run.step)
+        result = failed_result(failure, attempt, run.step) if failure else fault_result(error, attempt, run.step)
+        return with_published(run.files, result) if run.processes.is_first else result
 
 
 def _stopped(run: Run) -> RunResult:

@@ -28,7 +28,15 @@ from fettle_trainer.job_files import JobFiles, job_files
 from fettle_trainer.launch import Launch, launch_environment, plan_launch, training_command
 from fettle_trainer.log_tee import LogTee
 from fettle_trainer.metrics_tail import MetricsTail
-from fettle_trainer.rank_results import clear_results, results_directory, wait_for_directory, wait_for_results
+from fettle_trainer.rank_results import (
+    are_orderly,
+    clear_results,
+    have_left,
+    read_results,
+    results_directory,
+    wait_for_directory,
+    wait_for_results,
+)
 from fettle_trainer.stall import StallWatch
 from fettle_trainer.verdict import (
     RESTART,
@@ -198,6 +206,7 @@ class Supervisor:
             child_process.reap(child)
             self._follow_progress()
             self._enforce(child)
+            self._end_waiting_torchrun(child, results)
         child_process.kill_orphans(child)
         self._log.drain(OUTPUT_DRAIN_SECONDS)
         self._follow_progress()
@@ -221,14 +230,20 @@ class Supervisor:
             asks = ending.exit_status == RESTART
             result = conclude(ending)
         else:
-            others = self._launch.nodes > 1 and ending.exit_status != 0
-            results = wait_for_results(directory, self._launch.count, OTHER_NODES_SECONDS if others else 0.0)
+            results = read_results(directory)
+            if self._launch.nodes > 1 and not are_orderly(results, self._launch.own_ranks):
+                results = wait_for_results(directory, self._launch.count, OTHER_NODES_SECONDS)
             asks = wants_restart(results)
             result = conclude_several(ending, results, self._launch.own_ranks)
         if not (asks and may_restart):
             return result
         self._log.say("the training process is started again")
         return None
+
+    def _end_waiting_torchrun(self, child: child_process.ChildProcess, results: Path) -> None:
+        """With several nodes, torchrun waits up to 300 s for the others after its own processes have ended."""
+        if self._launch.nodes > 1 and have_left(results, self._launch.own_ranks) and not child.has_children:
+            child.kill_group()
 
     def _new_stall_watch(self) -> StallWatch:
         return StallWatch(

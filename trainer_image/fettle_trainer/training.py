@@ -105,7 +105,6 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
                 raise
             _shrink(run, method, parts.batch, error)
         seconds = time.monotonic() - begin
-        run.processes.part()
         if not run.processes.is_first:
             return RunResult(exit_code=int(ExitCode.DONE), step=run.step)
         run.progress.enter(Stage.SAVING)

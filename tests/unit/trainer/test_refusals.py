@@ -10,9 +10,7 @@ from tests.support.runs import RunFiles, environment, finish_run, run_config, wr
 from tests.support.tiny_model import message_rows, write_rows
 
 REFUSED_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "merge": ({"output": {"name": "demo", "merge": True}}, "spec.output.merge"),
-    "push": ({"output": {"name": "demo", "push": {"repository": "a/b"}}}, "spec.output.push"),
-    "tracking": ({"tracking": {"tensorboard": True}}, "spec.tracking"),
+    "push offline": ({"output": {"name": "demo", "push": {"repository": "a/b"}}}, "spec.output.push: HF_HUB_OFFLINE"),
     "of another method": ({"hyperparameters": {"beta": 0.1}}, "spec.hyperparameters.beta: does not exist for sft"),
     "packing pairs": ({"method": "dpo", "hyperparameters": {"packing": True}}, "spec.hyperparameters.packing"),
     "margin of simpo": ({"method": "cpo", "hyperparameters": {"simpoGamma": 0.5}}, "spec.hyperparameters.simpoGamma"),
