@@ -180,7 +180,7 @@ class CheckpointSpec(Model):
     every_steps: Annotated[int, Field(ge=1, le=10_000_000)] = 50
     """Steps between two checkpoints."""
     keep_last: Annotated[int, Field(ge=1, le=10)] = 2
-    """How many are kept."""
+    """How many are kept, besides the one with the lowest evaluation loss."""
     on_termination: bool = True
     """Save one when the run is asked to stop."""
 

@@ -31,6 +31,8 @@ class Totals:
         """Of this process since the last step; after it they are in `tokens`, with those of all others."""
         self.loss: float | None = None
         self.eval_loss: float | None = None
+        self.eval_step = -1
+        """When `eval_loss` was measured."""
 
 
 class GuardedTraining:
@@ -120,7 +122,8 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
 
     def finish(self, path: Path, step: int) -> None:
         """Complete and report the checkpoint that transformers has written to `path`."""
-        checkpoints.complete(path, step, self._totals.tokens)
+        totals = self._totals
+        checkpoints.complete(path, step, totals.tokens, totals.eval_loss if totals.eval_step == step else None)
         checkpoints.prune(path.parent, self._spec.keep_last)
         checkpoint = Checkpoint(
             name=path.name,
@@ -141,18 +144,22 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         self._totals = totals
         self._uses_gpu = uses_gpu
         self._begin = self._last_log = self._last_report = time.monotonic()
-        self._first_step = 0
+        self._first_step = self._counted_from = 0
+        self._first_seconds: float | None = None
         self._tokens_at_log = totals.tokens
         self._evaluated = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._begin = self._last_log = self._last_report = time.monotonic()
-        self._first_step = state.global_step
+        self._first_step = self._counted_from = state.global_step
         self._progress.enter(Stage.TRAINING, step=state.global_step, total_steps=state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._progress.enter(Stage.TRAINING)
         is_first = state.global_step == self._first_step + 1
+        if is_first and state.max_steps > state.global_step:
+            self._first_seconds = time.monotonic() - self._begin
+            self._begin, self._counted_from = time.monotonic(), state.global_step
         if not control.should_log and (is_first or time.monotonic() - self._last_report >= HEARTBEAT_SECONDS):
             self._report(state)
 
@@ -192,15 +199,17 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         loss = _finite((metrics or {}).get("eval_loss"))
         if loss is not None:
-            self._totals.eval_loss = loss
+            self._totals.eval_loss, self._totals.eval_step = loss, state.global_step
             self._progress.write(kind="evaluation", step=state.global_step, epoch=_finite(state.epoch), eval_loss=loss)
             print(f"evaluation at step {state.global_step}: loss {loss:.4f}", flush=True)
         self._progress.enter(Stage.TRAINING)
 
     def _report(self, state: Any, **numbers: Any) -> None:
         self._last_report = time.monotonic()
-        done = state.global_step - self._first_step
-        eta = (self._last_report - self._begin) / done * (state.max_steps - state.global_step) if done else None
+        done, rest = state.global_step - self._counted_from, state.max_steps - state.global_step
+        # The first step claims memory and chooses kernels: it tells nothing of the others, once there are others.
+        seconds = (self._last_report - self._begin) / done if done else self._first_seconds
+        eta = None if seconds is None else seconds * rest
         self._progress.write(
             kind="step",
             step=state.global_step,

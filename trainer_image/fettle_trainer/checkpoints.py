@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,21 +87,29 @@ def verify(path: Path) -> CompleteCheckpoint:
         raise DamagedCheckpointError(f"{CHECKPOINT_MANIFEST} is not a manifest of this version") from error
 
 
-def complete(path: Path, step: int, tokens: int) -> None:
-    """Make the files of a checkpoint durable and readable, then say so in its manifest."""
+def complete(path: Path, step: int, tokens: int, eval_loss: float | None = None) -> None:
+    """Make the files of a checkpoint durable and readable, then say so in its manifest.
+
+    `eval_loss` is what was measured at this very step.
+    """
     files = {}
     for file in sorted(file for file in path.rglob("*") if file.is_file() and file.name != CHECKPOINT_MANIFEST):
         file.chmod(READABLE_BY_ALL)
         sync_file(file)
         files[file.relative_to(path).as_posix()] = {"size": file.stat().st_size, "sha256": digest_of(file)}
     sync_directory(path)
-    write_json(path / CHECKPOINT_MANIFEST, {"version": _VERSION, "step": step, "tokens": tokens, "files": files})
+    facts = {"version": _VERSION, "step": step, "tokens": tokens, "evalLoss": eval_loss, "files": files}
+    write_json(path / CHECKPOINT_MANIFEST, facts)
     sync_directory(path.parent)
 
 
 def prune(directory: Path, keep_last: int) -> None:
-    """Remove all but the newest complete checkpoints, after a new one is complete."""
-    for path in sorted(_checkpoints_in(directory), key=_rank, reverse=True)[keep_last:]:
+    """After a new one is complete: remove all but the newest, and the one with the lowest evaluation loss."""
+    found = sorted(_checkpoints_in(directory), key=_rank, reverse=True)
+    best = _best(found)
+    for path in found[keep_last:]:
+        if path == best:
+            continue
         # The manifest first: what is half removed must not look complete.
         (path / CHECKPOINT_MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
@@ -117,6 +126,16 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _best(paths: list[Path]) -> Path | None:
+    losses = {}
+    for path in paths:
+        with suppress(DamagedCheckpointError):
+            loss = _read_manifest(path).get("evalLoss")
+            if isinstance(loss, int | float):
+                losses[path] = loss
+    return min(losses, key=lambda path: losses[path]) if losses else None
 
 
 def _candidates(files: JobFiles) -> list[Path]:

@@ -94,6 +94,15 @@ def test_prune_keeps_the_newest(files: JobFiles) -> None:
     assert sorted(path.name for path in paths[0].parent.iterdir()) == ["checkpoint-100", "checkpoint-20"]
 
 
+def test_prune_keeps_the_one_with_the_lowest_evaluation_loss(files: JobFiles) -> None:
+    paths = [make(files, 1, step) for step in (1, 2, 3, 4, 5)]
+    for path, loss in zip(paths, (3.0, 1.0, 2.0, None, 4.0), strict=True):
+        complete(path, int(path.name.rpartition("-")[2]), 10, loss)
+    prune(paths[0].parent, keep_last=2)
+
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["checkpoint-2", "checkpoint-4", "checkpoint-5"]
+
+
 def test_remove_unfinished_leaves_whole_ones(files: JobFiles) -> None:
     whole, broken = make(files, 1, 5), make(files, 1, 10)
     (broken / MANIFEST).unlink()
