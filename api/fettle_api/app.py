@@ -13,16 +13,17 @@ from fettle_api.access_log import AccessLog
 from fettle_api.auth import Authenticator, build_authenticator
 from fettle_api.dialects.ainode.routes import AINODE
 from fettle_api.dialects.dialect import Dialect
+from fettle_api.documentation import add_documentation
 from fettle_api.guards import Guard, render_errors
 from fettle_api.logs import LogSource
 from fettle_api.receiver import build_receiver
 from fettle_api.reports import Reports
-from fettle_api.service import Service
+from fettle_api.service import Service, build_service
 from fettle_api.settings import ApiSettings
 from fettle_api.store import Store
 from fettle_api.token_reviews import PodTokens
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import ResourceClient
+from fettle_schema.base import VERSION
 
 DIALECTS = (AINODE,)
 
@@ -41,7 +42,7 @@ def create_app(
     """
     store = Store(client, settings.namespace, settings.cache_timeout_seconds)
     reports = Reports(store, settings.progress_interval_seconds)
-    service = Service(settings, store, Workspace(workspace), logs, clock)
+    service = build_service(settings, client, store, workspace, logs, clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -70,6 +71,9 @@ def _dialect_application(
 ) -> FastAPI:
     application = _application()
     application.include_router(dialect.build_router(service, settings))
+    add_documentation(
+        application, dialect.title, VERSION, dialect.error_model, dialect.openapi_path, dialect.page_paths
+    )
     application.add_middleware(Guard, authenticator=authenticator, render=dialect.render_error)
     render_errors(application, dialect.render_error)
     return application

@@ -1,9 +1,10 @@
 """JSON bodies: read whatever the Content-Type says, within bounds of size and nesting. Knows no dialect."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from fettle_api.errors import BodyError, BodyTooLargeError
 
@@ -18,17 +19,37 @@ async def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
     return value
 
 
+async def read_optional_object(request: Request, max_bytes: int) -> dict[str, Any]:
+    """The same where a body may be left out: nothing is an empty object. Raises BodyError, BodyTooLargeError."""
+    body = await read_bytes(request, max_bytes)
+    value = parse_json(body) if body.strip() else {}
+    if not isinstance(value, dict):
+        raise BodyError("expected an object")
+    return value
+
+
 async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """The body, refused as soon as it is known to be too large."""
+    body = bytearray()
+    async for chunk in read_stream(request, max_bytes):
+        body += chunk
+    return bytes(body)
+
+
+async def read_stream(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body, piece by piece. Raises BodyTooLargeError, and BodyError when the caller goes away."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > max_bytes:
         raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
-    return bytes(body)
+    size_bytes = 0
+    try:
+        async for chunk in request.stream():
+            size_bytes += len(chunk)
+            if size_bytes > max_bytes:
+                raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
+            yield chunk
+    except ClientDisconnect as error:
+        raise BodyError("the body ended early") from error
 
 
 def parse_json(body: bytes) -> Any:

@@ -55,6 +55,95 @@ class BodyTooLargeError(FettleError):
     code = "BodyTooLarge"
 
 
+class NameTakenError(FettleError):
+    """Something else has the place in the workspace already."""
+
+    code = "NameTaken"
+
+
+class StorageFullError(FettleError):
+    """The workspace has no room left; nothing was kept of what was being written."""
+
+    code = "StorageFull"
+
+
+class DatasetNotFoundError(FettleError):
+    """No such dataset, or no such version of it."""
+
+    code = "DatasetNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"dataset {name!r} not found")
+
+
+class DatasetRefusedError(FettleError):
+    """A dataset that cannot be added or shown; says why."""
+
+    code = "DatasetRefused"
+
+
+class DocumentNotFoundError(FettleError):
+    """No such template or configuration."""
+
+    code = "DocumentNotFound"
+
+
+class CheckpointNotFoundError(FettleError):
+    """The job has no such checkpoint."""
+
+    code = "CheckpointNotFound"
+
+    def __init__(self, message: str, available: list[str]) -> None:
+        super().__init__(message)
+        self.available = available
+
+
+class JobStateError(FettleError):
+    """What was asked needs the job in another phase."""
+
+    code = "JobState"
+
+
+class NothingToMergeError(FettleError):
+    """The job published no adapter."""
+
+    code = "NothingToMerge"
+
+
+class JobRunningError(FettleError):
+    """A job of this dialect is running, and the request was for the case that none is."""
+
+    code = "JobRunning"
+
+    def __init__(self, job_name: str) -> None:
+        super().__init__(f"training job {job_name!r} is running")
+        self.job_name = job_name
+
+
+class IdempotencyKeyError(FettleError):
+    """The Idempotency-Key cannot be one."""
+
+    code = "IdempotencyKey"
+
+
+class IdempotencyConflictError(FettleError):
+    """The Idempotency-Key was used for another request."""
+
+    code = "IdempotencyConflict"
+
+
+class UrlError(FettleError):
+    """A caller's URL that may not be called."""
+
+    code = "Url"
+
+
+class RemoteError(FettleError):
+    """The server behind a caller's URL failed. Says nothing of its answer."""
+
+    code = "Remote"
+
+
 class UnauthenticatedError(FettleError):
     """Nobody we know."""
 
@@ -81,6 +170,19 @@ _STATUS: Mapping[type[FettleError], int] = {
     RangeError: 416,
     BodyError: 400,
     BodyTooLargeError: 413,
+    NameTakenError: 409,
+    StorageFullError: 507,
+    DatasetNotFoundError: 404,
+    DatasetRefusedError: 400,
+    DocumentNotFoundError: 404,
+    CheckpointNotFoundError: 404,
+    JobStateError: 409,
+    NothingToMergeError: 400,
+    JobRunningError: 409,
+    IdempotencyKeyError: 400,
+    IdempotencyConflictError: 422,
+    UrlError: 400,
+    RemoteError: 502,
     UnauthenticatedError: 401,
     ForbiddenError: 403,
     NotReadyError: 503,

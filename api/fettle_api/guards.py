@@ -21,7 +21,8 @@ ErrorRenderer: TypeAlias = Callable[[int, str, Mapping[str, str]], Response]
 """Status, message and headers → an answer in the shape of a dialect."""
 
 _logger = logging.getLogger(__name__)
-_WORDS = {404: "Not found", 405: "Method not allowed"}
+_WORDS = {"Not Found": "Not found", "Method Not Allowed": "Method not allowed"}
+"""The framework's own words; those of a dialect stay as they are."""
 
 
 def render_errors(app: FastAPI, render: ErrorRenderer) -> None:
@@ -36,9 +37,9 @@ def render_errors(app: FastAPI, render: ErrorRenderer) -> None:
     async def of_routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        if error.status_code == 405:
+        if error.status_code == 405 and error.detail in _WORDS:
             headers["Allow"] = ", ".join(_allowed_methods(app, request))
-        return render(error.status_code, _WORDS.get(error.status_code, error.detail), headers)
+        return render(error.status_code, _WORDS.get(error.detail, error.detail), headers)
 
     app.add_exception_handler(FettleError, of_core)
     app.add_exception_handler(HTTPException, of_routing)

@@ -28,10 +28,10 @@ class JobRequest:
     """Which dialect."""
     original_id: str
     """The job's id in that dialect."""
-    base_model: str
-    """Alias, directory in the workspace, or hub id."""
+    base_model: str | None
+    """Alias, directory in the workspace, or hub id; None where `spec` has it already."""
     dataset: str | None
-    """Alias, path in the workspace, or hub id."""
+    """Alias, path in the workspace, or hub id; None where `spec` has it already, or there is none."""
     spec: Mapping[str, Any]
     """The rest of `spec`, in camelCase."""
     request: Mapping[str, Any]
@@ -42,6 +42,10 @@ class JobRequest:
     """Words of the caller."""
     run_name: str | None = None
     """The caller's name for it."""
+    template_id: str | None = None
+    """Template that filled what the caller left out."""
+    request_digest: str | None = None
+    """For a request with an Idempotency-Key, whose `name` follows from the key: see `idempotency`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class JobView:
     request: Mapping[str, Any] | None = None
     description: str | None = None
     run_name: str | None = None
+    request_digest: str | None = None
 
     @property
     def phase(self) -> Phase:
@@ -73,6 +78,32 @@ class JobView:
     def is_stopping(self) -> bool:
         """It was cancelled, and its pods may still be there."""
         return self.spec.cancel and not self.is_finished
+
+
+@dataclass(frozen=True)
+class CheckpointView:
+    """A complete checkpoint of a job."""
+
+    name: str
+    """`checkpoint-<step>`."""
+    step: int
+    path: str
+    """Directory inside the workspace."""
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """How many jobs there are, and what they cost."""
+
+    total: int
+    by_phase: Mapping[Phase, int]
+    """A job that is being stopped counts as cancelled."""
+    succeeded_lately: int
+    """Within the last 24 hours."""
+    gpu_seconds: float
+    """Of all jobs that are still there."""
+    running: JobView | None
+    """The one that has been running for longest."""
 
 
 @dataclass(frozen=True)

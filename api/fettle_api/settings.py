@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -31,6 +31,8 @@ class ApiSettings(BaseSettings):
     """Host names besides loopback that `none` answers to."""
     allowed_origins: frozenset[str] = frozenset()
     """Origins of web pages, besides the facade's own, that may call it, for example `https://ui.example.com`."""
+    allowed_outbound_hosts: frozenset[str] = frozenset()
+    """Host names in URLs of callers that may lead to private addresses; all others must be on the internet."""
     model_aliases: dict[str, str] = {}
     """Model name in a request → hub id, or directory in the workspace. For all dialects."""
     dataset_aliases: dict[str, str] = {}
@@ -41,10 +43,24 @@ class ApiSettings(BaseSettings):
     """Secret of the installation for jobs whose request brings no secret of its own."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """Largest JSON body."""
+    max_upload_size_mb: Annotated[
+        int,
+        Field(ge=1, validation_alias=AliasChoices("max_upload_size_mb", "FETTLE_API_MAX_UPLOAD_SIZE_MB")),
+    ] = 500
+    """Largest uploaded file, in units of 1024 × 1024 bytes; `MAX_UPLOAD_SIZE_MB` is read too."""
+    preview_memory_bytes: Annotated[int, Field(ge=64 * 1024 * 1024)] = 1024 * 1024 * 1024
+    """Address space of the process that reads rows for a preview."""
+    preview_timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """Longest time for a preview; half of it is the limit of its CPU time."""
     cache_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
     """Longest wait of a writer for its own write, and of a reader for the first list."""
     progress_interval_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Shortest time between two ordinary writes of one job's progress."""
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest uploaded file."""
+        return self.max_upload_size_mb * 1024 * 1024
 
     @field_validator("port", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from fettle_client.protocol import SECRETS, TRAINING_JOBS, Manifest, NotFoundErr
 from fettle_schema.base import API_VERSION
 from fettle_schema.names import FIELD_MANAGER_RECEIVER
 from fettle_schema.status import Checkpoint, Progress
+from fettle_schema.vocabulary import Phase
 
 _logger = logging.getLogger(__name__)
 
@@ -66,6 +67,12 @@ class Store:
         """One job; a miss is confirmed at the API server. Raises JobNotFoundError, NotReadyError."""
         await self._jobs.wait_filled(self._timeout_seconds)
         return self._jobs.get(name) or await self.read_job(name)
+
+    async def list_unfinished(self) -> list[JobView]:
+        """Jobs that have not ended, as the API server has them now: also those that another facade has just made."""
+        selector = ",".join(f"status.phase!={phase}" for phase in Phase if phase.is_finished)
+        listed = await self._client.list(TRAINING_JOBS, self.namespace, field_selector=selector)
+        return [view_job(manifest) for manifest in listed.items]
 
     async def read_job(self, name: str) -> JobView:
         """One job as the API server has it now. Raises JobNotFoundError."""

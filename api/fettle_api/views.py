@@ -12,6 +12,7 @@ from fettle_schema.names import (
     ANNOTATION_DIALECT,
     ANNOTATION_ORIGINAL_ID,
     ANNOTATION_REQUEST,
+    ANNOTATION_REQUEST_DIGEST,
     ANNOTATION_RUN_NAME,
 )
 from fettle_schema.status import TrainingJobStatus
@@ -35,6 +36,7 @@ def view_job(manifest: Mapping[str, Any]) -> JobView:
         request=_request(annotations.get(ANNOTATION_REQUEST)),
         description=annotations.get(ANNOTATION_DESCRIPTION),
         run_name=annotations.get(ANNOTATION_RUN_NAME),
+        request_digest=annotations.get(ANNOTATION_REQUEST_DIGEST),
     )
 
 

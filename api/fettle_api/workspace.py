@@ -20,7 +20,7 @@ from fettle_api.models import FileEntry
 _BLOCK_BYTES = 64 * 1024
 _MAX_LINE_BYTES = 64 * 1024
 _MAX_TAIL_BYTES = 16 * 1024 * 1024
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: opening a FIFO must not wait
 
 
@@ -50,15 +50,15 @@ class Workspace:
     def exists(self, path: str) -> bool:
         """Whether a directory or a regular file is there."""
         try:
-            with self._directory(_components(path)[:-1]) as parent:
-                mode = os.stat(_components(path)[-1], dir_fd=parent, follow_symlinks=False).st_mode
+            with self._directory(components_of(path)[:-1]) as parent:
+                mode = os.stat(components_of(path)[-1], dir_fd=parent, follow_symlinks=False).st_mode
         except (OSError, FileMissingError):
             return False
         return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
 
     def list_files(self, path: str) -> list[FileEntry]:
         """Regular files of a directory, top level only, by name. Raises FileMissingError."""
-        with self._directory(_components(path)) as directory, os.scandir(directory) as entries:
+        with self.directory(path) as directory, os.scandir(directory) as entries:
             files = [
                 FileEntry(entry.name, entry.stat(follow_symlinks=False).st_size)
                 for entry in entries
@@ -66,9 +66,31 @@ class Workspace:
             ]
         return sorted(files, key=lambda file: file.name)
 
+    def list_directories(self, path: str) -> list[str]:
+        """Names of a directory's subdirectories, hidden ones left out, in order. Raises FileMissingError."""
+        with self.directory(path) as directory, os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_text(entry.name)]
+        return sorted(name for name in names if not name.startswith("."))
+
+    def list_names(self, path: str) -> list[str]:
+        """Names of all that is in a directory. Raises FileMissingError."""
+        with self.directory(path) as directory:
+            return sorted(filter(_is_text, os.listdir(directory)))
+
+    def read_file(self, path: str, max_bytes: int) -> bytes:
+        """A small file. Raises FileMissingError, also for a larger one."""
+        file = self.open_file(path)
+        try:
+            content = os.pread(file.descriptor, max_bytes + 1, 0)
+        finally:
+            os.close(file.descriptor)
+        if len(content) > max_bytes:
+            raise FileMissingError(f"{path!r} is larger than {max_bytes} bytes")
+        return content
+
     def open_file(self, path: str) -> OpenFile:
         """A regular file. Raises FileMissingError."""
-        components = _components(path)
+        components = components_of(path)
         with self._directory(components[:-1]) as parent, _missing(path):
             descriptor = os.open(components[-1], _FILE_FLAGS, dir_fd=parent)
         status = os.fstat(descriptor)
@@ -91,12 +113,18 @@ class Workspace:
         return Tail([line.decode("utf-8", "replace") for line in lines], total)
 
     @contextmanager
+    def directory(self, path: str) -> Iterator[int]:
+        """The descriptor of a directory, no component of which is a link. Raises FileMissingError."""
+        with self._directory(components_of(path)) as descriptor:
+            yield descriptor
+
+    @contextmanager
     def _directory(self, components: list[str]) -> Iterator[int]:
         with _missing("/".join(components)):
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for component in components:
                 try:
-                    below = os.open(component, _DIRECTORY_FLAGS, dir_fd=descriptor)
+                    below = os.open(component, DIRECTORY_FLAGS, dir_fd=descriptor)
                 finally:
                     os.close(descriptor)
                 descriptor = below
@@ -106,7 +134,8 @@ class Workspace:
             os.close(descriptor)
 
 
-def _components(path: str) -> list[str]:
+def components_of(path: str) -> list[str]:
+    """The parts of a path inside the workspace. Raises FileMissingError for one that could lead elsewhere."""
     components = path.split("/")
     if any(component in ("", ".", "..") or "\0" in component or not _is_text(component) for component in components):
         raise FileMissingError(f"{path!r} is no path inside the workspace")

@@ -34,6 +34,8 @@ class DatasetDescription(Model):
     """Of the files, see `content_digest`."""
     file_name: str | None = None
     """What the uploaded file was called."""
+    origin: str | None = None
+    """`url` where the facade fetched it; the URL is not kept, it may hold a secret."""
     size_bytes: int | None = None
     """Of the data, without this file."""
     example_count: int | None = None

@@ -15,6 +15,7 @@ from fettle_api.logs import WorkspaceLogs
 from fettle_api.settings import ApiSettings
 from fettle_api.workspace import Workspace
 from fettle_client.protocol import TRAINING_JOBS, Manifest, ResourceKind
+from fettle_local.store import LocalClient
 from fettle_schema.names import job_directory
 from fettle_schema.validation import KINDS, admit
 from tests.support.memory_client import MemoryClient
@@ -50,6 +51,7 @@ class Facade:
     app: FastAPI
     client: ReviewingClient
     root: Path
+    namespace: str = NAMESPACE
 
     def caller(self, dialect: str | None = "ainode", **options: Any) -> httpx.AsyncClient:
         """A client of a dialect's own port, or of the main port for None."""
@@ -74,10 +76,19 @@ class Facade:
 
 
 @asynccontextmanager
-async def running_facade(root: Path, **settings: Any) -> AsyncIterator[Facade]:
-    """A facade whose watch runs; `settings` are those of ApiSettings."""
-    client = ReviewingClient()
+async def running_facade(
+    root: Path, store: str = "memory", client: Any = None, **settings: Any
+) -> AsyncIterator[Facade]:
+    """A facade whose watch runs, over a client in memory, over (`local`) that of one machine, or over `client`.
+
+    `settings` are those of ApiSettings. What only the client in memory can do is not for tests over another one.
+    """
+    given = client
+    if client is None:
+        client = ReviewingClient() if store == "memory" else LocalClient(root.parent / "store.db")
     values: dict[str, Any] = {"namespace": NAMESPACE, "workspace": root, "default_gpus": 0, **settings}
     app = create_app(ApiSettings(**values), client, root, WorkspaceLogs(Workspace(root)))
     async with app.router.lifespan_context(app):
-        yield Facade(app, client, root)
+        yield Facade(app, client, root, values["namespace"])
+    if given is None:
+        await client.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from fettle_api.guards import ErrorRenderer
 from fettle_api.service import Service
@@ -20,3 +21,11 @@ class Dialect:
     """The routes, as they stand at the root of the dialect's own port."""
     render_error: ErrorRenderer
     """How every error looks, also those of routing and authentication."""
+    error_model: type[BaseModel]
+    """The same for the OpenAPI document."""
+    title: str
+    """Of the OpenAPI document and its page."""
+    openapi_path: str = "/openapi.json"
+    """Where the document is."""
+    page_paths: tuple[str, ...] = ("/docs",)
+    """Where the page is; it needs no network."""

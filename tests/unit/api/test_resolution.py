@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from fettle_api.resolution import resolve_dataset, resolve_model
+from fettle_schema.dataset import DatasetSource, HubSource
 from fettle_schema.errors import InvalidManifestError
 
 
@@ -59,3 +60,24 @@ def test_a_dataset_is_looked_up_in_order(name: str, existing: list[str], wanted:
 def test_other_datasets_are_refused(name: str) -> None:
     with pytest.raises(InvalidManifestError, match=r"spec\.dataset\.source"):
         resolve_dataset(name, {}, only())
+
+
+def test_a_file_that_was_uploaded_means_its_dataset() -> None:
+    assert resolve_dataset("alpaca.jsonl", {}, only("datasets/alpaca")) == {"workspace": {"path": "datasets/alpaca"}}
+    both = only("datasets/alpaca", "datasets/alpaca.jsonl")
+    assert resolve_dataset("alpaca.jsonl", {}, both) == {"workspace": {"path": "datasets/alpaca.jsonl"}}
+    assert resolve_dataset("a/alpaca.jsonl", {}, only("datasets/alpaca")) == {
+        "workspace": {"path": "datasets/a/alpaca.jsonl"}
+    }
+    for name in (".jsonl", "..jsonl", ".csv"):
+        with pytest.raises(InvalidManifestError):
+            resolve_dataset(name, {}, lambda _: True)
+
+
+def test_a_registered_dataset_is_where_it_says() -> None:
+    hub = DatasetSource(hugging_face=HubSource(id="acme/data", split="test"))
+    registered = {"ours": hub}.get
+    for name in ("ours", "datasets/ours"):
+        found = resolve_dataset(name, {}, only("datasets/ours"), registered)
+        assert found == {"huggingFace": {"id": "acme/data", "split": "test"}}
+    assert resolve_dataset("datasets/others", {}, only(), registered) == {"workspace": {"path": "datasets/others"}}

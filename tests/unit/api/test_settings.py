@@ -41,3 +41,11 @@ def test_a_key_needs_its_file() -> None:
 def test_the_link_to_a_service_is_not_taken_for_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FETTLE_API_PORT", "tcp://10.96.0.12:8080")
     assert ApiSettings().port == 8080
+
+
+@pytest.mark.parametrize("name", ["FETTLE_API_MAX_UPLOAD_SIZE_MB", "MAX_UPLOAD_SIZE_MB"])
+def test_the_limit_of_uploads_has_two_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert ApiSettings().max_upload_bytes == 500 * 1024 * 1024
+    monkeypatch.setenv(name, "2")
+    assert ApiSettings().max_upload_bytes == 2 * 1024 * 1024
+    assert ApiSettings(max_upload_size_mb=1).max_upload_bytes == 1024 * 1024

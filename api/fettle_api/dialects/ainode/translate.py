@@ -1,28 +1,25 @@
 """AINode's words ↔ neutral words. Pure. Where each field goes is in crds/FIELDS.md."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
+from fettle_api.dialects.ainode.templates import Template, with_template
 from fettle_api.dialects.ainode.wire import MASK, TrainingConfig
-from fettle_api.models import JobLog, JobOutput, JobRequest, JobView, LogLine
+from fettle_api.idempotency import Identity
+from fettle_api.models import JobRequest, JobView
 from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.errors import InvalidManifestError
 from fettle_schema.layout import DATASETS, UPLOADS
-from fettle_schema.run import ProgressEvent
 from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import Phase
 
 NAME = "ainode"
 
 _DEFAULTS = TrainingConfig().echo()
-_UNKNOWN = datetime.min.replace(tzinfo=UTC)
-
 _ADAPTER_TYPES = {"lora": "lora", "qlora": "qlora", "full": "none"}
 _METHODS = {AdapterType.LORA: "lora", AdapterType.QLORA: "qlora", AdapterType.NONE: "full"}
 _STATUS = {
@@ -66,11 +63,9 @@ def id_of_name(name: str) -> str:
     return name[1:] if re.fullmatch(r"j[0-9][0-9a-f]{11}", name) else name
 
 
-def request_of_config(config: TrainingConfig, job_id: str) -> JobRequest:
-    """The neutral request for a checked configuration; `job_id` is 12 hexadecimal digits."""
-    name = name_of_id(job_id)
-    if name is None:
-        raise ValueError(f"{job_id!r} is no id")
+def request_of_config(config: TrainingConfig, identity: Identity, template: Template | None = None) -> JobRequest:
+    """The neutral request for a checked configuration."""
+    job_id, name = _new_job(identity)
     dataset = f"{DATASETS}/{config.dataset_id}" if config.dataset_id else config.dataset_path
     return JobRequest(
         name=name,
@@ -78,12 +73,43 @@ def request_of_config(config: TrainingConfig, job_id: str) -> JobRequest:
         original_id=job_id,
         base_model=config.base_model.strip(),
         dataset=dataset.strip(),
-        spec=_spec_of_config(config),
+        spec=spec_of_config(config, template),
         request=config.echo(only_given=True),
         secrets={"HF_TOKEN": config.hf_token} if config.hf_token else {},
         description=config.description,
         run_name=config.run_name,
+        template_id=config.template_id,
+        request_digest=identity.request_digest,
     )
+
+
+def derived_request(source: JobView, identity: Identity, changes: Mapping[str, Any]) -> JobRequest:
+    """The request for a job that is made from `source`: its configuration with `changes`, without `spec`."""
+    job_id, name = _new_job(identity)
+    request = {**config_of_view(source), **changes}
+    return JobRequest(
+        name=name,
+        dialect=NAME,
+        original_id=job_id,
+        base_model=None,
+        dataset=None,
+        spec={},
+        request={field: value for field, value in request.items() if value is not None},
+        description=request["description"],
+        run_name=request["run_name"],
+        request_digest=identity.request_digest,
+    )
+
+
+def _new_job(identity: Identity) -> tuple[str, str]:
+    """Id, of 12 hexadecimal digits, and name of a new job."""
+    job_id = identity.digits[:12]
+    return job_id, f"j{job_id}" if job_id[0].isdigit() else job_id
+
+
+def spec_of_config(config: TrainingConfig, template: Template | None) -> dict[str, Any]:
+    """What a configuration asks for, but for the model and the rows."""
+    return with_template(_spec_of_config(config), template)
 
 
 def _spec_of_config(config: TrainingConfig) -> dict[str, Any]:
@@ -137,8 +163,8 @@ def job_of_view(job: JobView, now: datetime) -> dict[str, Any]:
         "job_id": id_of_name(job.name),
         "status": status,
         "progress": round(percent, 1),
-        "current_epoch": _epoch(progress.epoch if progress else None),
-        "current_loss": _finite(progress.loss if progress else None),
+        "current_epoch": epoch_of(progress.epoch if progress else None),
+        "current_loss": finite(progress.loss if progress else None),
         "start_time": start.timestamp() if start else None,
         "end_time": end.timestamp() if end else None,
         "elapsed_seconds": elapsed,
@@ -200,82 +226,9 @@ def _eval_split(spec: TrainingJobSpec) -> float:
     return (evaluation.fraction if evaluation else None) or 0.0
 
 
-def log_of(log: JobLog, tail: int | None) -> dict[str, Any]:
-    """Lines of the log and of the series of reports, merged by time; `total_lines` counts both."""
-    reports = [(event.time, _progress_line(event)) for event in log.events]
-    timed = sorted([*_with_times(log.lines), *reports], key=lambda line: line[0])
-    merged = [f"[{_clock(time)}] {text}" for time, text in timed]
-    kept = merged if tail is None else merged[max(0, len(merged) - tail) :]
-    return {
-        "job_id": id_of_name(log.job.name),
-        "status": status_of_job(log.job),
-        "logs": kept,
-        "total_lines": log.line_count + log.event_count,
-    }
-
-
-def _with_times(lines: tuple[LogLine, ...]) -> list[tuple[datetime, str]]:
-    """A line without a time has that of the one before it, and stays behind it."""
-    time, timed = _UNKNOWN, []
-    for line in lines:
-        time = line.time or time
-        timed.append((time, line.text))
-    return timed
-
-
-def _clock(time: datetime) -> str:
-    return "--:--:--" if time == _UNKNOWN else time.astimezone(UTC).strftime("%H:%M:%S")
-
-
-def _progress_line(event: ProgressEvent) -> str:
-    percent = None
-    if event.step is not None and event.total_steps:
-        percent = round(min(100.0, 100.0 * event.step / event.total_steps), 1)
-    payload = {
-        "epoch": _epoch(event.epoch),
-        "loss": _finite(event.loss),
-        "progress": percent,
-        "step": event.step,
-        "eval_loss": _finite(event.eval_loss),
-    }
-    return f"AINODE_PROGRESS:{json.dumps({key: value for key, value in payload.items() if value is not None})}"
-
-
-def output_of(output: JobOutput, base_url: str) -> dict[str, Any]:
-    """Published files; `base_url` is where the jobs are served."""
-    job_id = id_of_name(output.job.name)
-    files = [
-        {
-            "name": file.name,
-            "size_bytes": file.size_bytes,
-            "size_mb": _megabytes(file.size_bytes),
-            "download_url": f"{base_url}/{job_id}/output/{quote(file.name, safe='')}",
-        }
-        for file in output.files
-    ]
-    total_bytes = sum(file.size_bytes for file in output.files)
-    return {
-        "job_id": job_id,
-        "status": status_of_job(output.job),
-        "files": files,
-        "total_files": len(files),
-        "total_size_mb": _megabytes(total_bytes),
-    }
-
-
-def tail_of_query(query: Mapping[str, str]) -> int | None:
-    """`tail`; whatever is no count of lines is ignored."""
-    text = query.get("tail", "")
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
-
-
-def _megabytes(size_bytes: int) -> float:
-    return round(size_bytes / (1024 * 1024), 2)
-
-
-def _epoch(value: float | None) -> float:
+def epoch_of(value: float | None) -> float:
     """AINode counts epochs in whole numbers where they are whole."""
-    number = _finite(value) or 0.0
+    number = finite(value) or 0.0
     return int(number) if number.is_integer() else round(number, 2)
 
 
@@ -283,5 +236,6 @@ def _plain(value: float | None) -> float | None:
     return int(value) if value is not None and float(value).is_integer() else value
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A number that JSON has."""
     return value if value is not None and math.isfinite(value) else None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,10 @@ class ConfigError(ValueError):
 
     def __init__(self, findings: list[str]) -> None:
         super().__init__(f"Invalid training config: {'; '.join(findings)}")
+
+
+class RequestError(ValueError):
+    """What is wrong with another body."""
 
 
 def _no_parent(path: str) -> str:
@@ -43,7 +47,9 @@ def _method(value: str) -> str:
 
 
 Words = Annotated[str, AfterValidator(_printable), Field(max_length=512)]
+LongWords = Annotated[str, AfterValidator(_printable), Field(max_length=4096)]
 PathText = Annotated[str, AfterValidator(_printable), AfterValidator(_no_parent), Field(max_length=512)]
+Url = Annotated[str, AfterValidator(_printable), Field(max_length=2048)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=100_000_000)]
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
 
@@ -73,7 +79,7 @@ class TrainingConfig(BaseModel):
     num_nodes: Count = 1
     dataset_id: PathText | None = None
     run_name: Words | None = None
-    description: Annotated[str, AfterValidator(_printable), Field(max_length=4096)] | None = None
+    description: LongWords | None = None
     template_id: Words | None = None
     hf_token: Annotated[str, Field(max_length=4096)] | None = Field(default=None, repr=False)
     wandb_project: Annotated[Words, Field(max_length=253)] | None = None
@@ -95,22 +101,97 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and value >= 1 else value
 
 
-def parse_config(body: Mapping[str, Any]) -> TrainingConfig:
+def parse_config(
+    body: Mapping[str, Any], *, needs_dataset: bool = True, is_known_template: bool = False
+) -> TrainingConfig:
     """The configuration. Raises ConfigError with all findings, in the order of the fields."""
-    blank = _blank(body)
+    blank = _blank(body, needs_dataset and not body.get("dataset_id"))
     try:
         config = TrainingConfig.model_validate(dict(body))
     except ValidationError as error:
-        raise ConfigError(blank + [_sentence(finding) for finding in error.errors(include_url=False)]) from None
-    if config.template_id:
+        raise ConfigError(blank + _sentences(error)) from None
+    if config.template_id and not is_known_template:
         blank.append(f"template_id: unknown template {config.template_id!r}")
     if blank:
         raise ConfigError(blank)
     return config
 
 
-def _blank(body: Mapping[str, Any]) -> list[str]:
-    required = ["base_model"] if body.get("dataset_id") else ["base_model", "dataset_path"]
+def parse_partial(params: Mapping[str, Any]) -> TrainingConfig:
+    """A configuration without what is required of a whole one. Raises ConfigError."""
+    try:
+        return TrainingConfig.model_validate(dict(params))
+    except ValidationError as error:
+        raise ConfigError(_sentences(error)) from None
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+class TemplateRequest(_Request):
+    """Body of `POST …/templates`."""
+
+    name: Words = ""
+    description: LongWords = ""
+    method: Annotated[str, AfterValidator(_method)] = "lora"
+    default_params: dict[str, Any] = {}
+    estimated_time: Words = "varies"
+
+
+class ResumeRequest(_Request):
+    """Body of `POST …/resume`; may be left out."""
+
+    checkpoint: Words | None = None
+
+
+class MergeRequest(_Request):
+    """Body of `POST …/merge`; may be left out."""
+
+    output_dir: PathText | None = None
+
+
+class EstimateRequest(_Request):
+    """What `POST …/estimate` has beside a configuration."""
+
+    sample_count: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=10**12)] | None = None
+
+
+class DatasetRequest(_Request):
+    """Body of `POST /api/datasets`."""
+
+    source: Words = ""
+    repo_id: PathText = ""
+    path: Url = ""
+    url: Url = ""
+    config: Annotated[Words, Field(max_length=253)] | None = None
+    split: Annotated[Words, Field(max_length=253)] | None = None
+    name: Annotated[Words, Field(max_length=253)] = ""
+    description: LongWords = ""
+
+
+Parsed = TypeVar("Parsed", bound=_Request)
+
+
+def parse_request(model: type[Parsed], body: Mapping[str, Any]) -> Parsed:
+    """Raises RequestError with all findings."""
+    try:
+        return model.model_validate(dict(body))
+    except ValidationError as error:
+        raise RequestError("; ".join(_sentences(error))) from None
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    return [_sentence(finding) for finding in error.errors(include_url=False)]
+
+
+def _blank(body: Mapping[str, Any], needs_dataset: bool) -> list[str]:
+    required = ["base_model", "dataset_path"] if needs_dataset else ["base_model"]
     values = {name: body.get(name) for name in required}
     return [
         f"{name} is required"
@@ -131,4 +212,5 @@ def _sentence(finding: Mapping[str, Any]) -> str:
     if kind == "string_too_long":
         return f"{name} must have at most {context['max_length']} characters"
     wanted = {"int": "an integer", "float": "a number", "bool": "a boolean", "string": "a string", "finite": "a number"}
+    wanted["dict"] = "an object"
     return f"{name} must be {wanted.get(kind.split('_')[0], 'of another type')}"

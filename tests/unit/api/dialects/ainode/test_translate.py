@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
+from fettle_api.dialects.ainode.templates import BUILT_IN, filled
 from fettle_api.dialects.ainode.translate import (
     config_of_view,
+    derived_request,
     findings_of,
     id_of_name,
     job_of_view,
     name_of_id,
     request_of_config,
     status_of_job,
-    tail_of_query,
 )
+from fettle_api.dialects.ainode.translate_results import tail_of_query
 from fettle_api.dialects.ainode.wire import parse_config
+from fettle_api.idempotency import Identity
 from fettle_api.models import JobView
 from fettle_api.views import view_job
 from fettle_schema.errors import FieldError, InvalidManifestError
@@ -38,7 +41,9 @@ def job(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None
 
 @pytest.mark.parametrize("golden", GOLDENS["requests"], ids=lambda golden: golden["name"])
 def test_a_configuration_becomes_a_request(golden: dict[str, Any]) -> None:
-    request = request_of_config(parse_config(golden["config"]), "0123456789ab")
+    template = BUILT_IN.get(golden.get("template", ""))
+    config = parse_config(filled(golden["config"], template), is_known_template=template is not None)
+    request = request_of_config(config, Identity("0123456789ab" + "0" * 52), template)
     assert request.name == "j0123456789ab"
     assert {
         "base_model": request.base_model,
@@ -51,6 +56,15 @@ def test_a_configuration_becomes_a_request(golden: dict[str, Any]) -> None:
     } == golden["request"]
 
 
+@pytest.mark.parametrize("golden", GOLDENS["derived"], ids=lambda golden: golden["name"])
+def test_a_derived_job_tells_where_it_comes_from(golden: dict[str, Any]) -> None:
+    request = derived_request(job(None, **golden["annotations"]), Identity("a" * 64, "digest"), golden["changes"])
+    assert (request.name, request.original_id, request.request_digest) == ("a" * 12, "a" * 12, "digest")
+    assert golden["request"].items() <= request.request.items()
+    assert (request.run_name, request.description) == (golden["changes"]["run_name"], golden["changes"]["description"])
+    assert (request.base_model, request.dataset, dict(request.secrets)) == (None, None, {})
+
+
 @pytest.mark.parametrize("golden", GOLDENS["specs"], ids=lambda golden: golden["name"])
 def test_a_spec_made_elsewhere_becomes_a_configuration(golden: dict[str, Any]) -> None:
     config = config_of_view(job(golden["spec"]))
@@ -60,7 +74,7 @@ def test_a_spec_made_elsewhere_becomes_a_configuration(golden: dict[str, Any]) -
 
 def test_the_way_there_and_back_keeps_the_configuration() -> None:
     config = parse_config(GOLDENS["requests"][1]["config"])
-    request = request_of_config(config, "0123456789ab")
+    request = request_of_config(config, Identity("0123456789ab" + "0" * 52))
     spec = {**request.spec, "baseModel": {"id": request.base_model}}
     spec["dataset"] = {**request.spec["dataset"], "source": {"huggingFace": {"id": "acme/data"}}}
     back = config_of_view(job(spec))

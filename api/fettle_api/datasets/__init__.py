@@ -1,0 +1,1 @@
+"""Datasets of the workspace: adding, listing, showing and removing them. No HTTP, no dialect."""

@@ -1,0 +1,54 @@
+"""Use cases of jobs that exist: list, get, count, cancel. No HTTP, no dialect."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from fettle_api.errors import JobFinishedError
+from fettle_api.models import JobCounts, JobView
+from fettle_api.store import Store
+from fettle_schema.vocabulary import Phase
+
+_LATELY = timedelta(hours=24)
+
+
+class Jobs:
+    """TrainingJobs of the namespace, whoever made them."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store, self._clock = store, clock
+
+    async def all(self) -> list[JobView]:
+        """All jobs, in order of creation."""
+        return await self._store.list_jobs()
+
+    async def get(self, name: str) -> JobView:
+        """Raises JobNotFoundError."""
+        return await self._store.get_job(name)
+
+    async def cancel(self, name: str) -> JobView:
+        """Stop a job for good. Raises JobNotFoundError, JobFinishedError."""
+        job = await self._store.get_job(name)
+        if job.is_finished or job.is_stopping:
+            raise JobFinishedError(f"training job {name!r} has ended already")
+        return await self._store.cancel_job(name)
+
+    async def count(self) -> JobCounts:
+        """Counts over all jobs."""
+        jobs, now = await self._store.list_jobs(), self._clock()
+        phases = Counter(Phase.CANCELLED if job.is_stopping else job.phase for job in jobs)
+        running = [job for job in jobs if job.phase is Phase.RUNNING and not job.is_stopping]
+        lately = [
+            job
+            for job in jobs
+            if job.phase is Phase.SUCCEEDED
+            and job.status.completion_time is not None
+            and now - job.status.completion_time <= _LATELY
+        ]
+        return JobCounts(
+            total=len(jobs),
+            by_phase=dict(phases),
+            succeeded_lately=len(lately),
+            gpu_seconds=sum(job.status.gpu_seconds.total for job in jobs if job.status.gpu_seconds),
+            running=min(running, key=lambda job: job.status.start_time or job.created_at, default=None),
+        )

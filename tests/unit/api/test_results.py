@@ -1,0 +1,60 @@
+from pathlib import Path
+
+from fettle_api.logs import WorkspaceLogs
+from fettle_api.models import JobView
+from fettle_api.results import Results, is_published
+from fettle_api.views import view_job
+from fettle_api.workspace import Workspace
+
+DIRECTORY = "jobs/demo-0123abcd/attempts"
+
+
+def job() -> JobView:
+    metadata = {"name": "demo", "uid": "0123abcd-0000", "creationTimestamp": "2026-01-01T12:00:00Z"}
+    return view_job({"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}}})
+
+
+def results(root: Path) -> Results:
+    return Results(None, Workspace(root), WorkspaceLogs(Workspace(root)))  # type: ignore[arg-type] # reads no resource
+
+
+def make(root: Path, *names: str, is_complete: bool = True) -> None:
+    for name in names:
+        (root / DIRECTORY / name).mkdir(parents=True)
+        if is_complete:
+            (root / DIRECTORY / name / "fettle-checkpoint.json").write_text("{}")
+
+
+async def test_the_highest_step_comes_first_and_the_last_attempt_counts(tmp_path: Path) -> None:
+    make(tmp_path, "1/checkpoints/checkpoint-9", "1/checkpoints/checkpoint-100", "10/checkpoints/checkpoint-100")
+    make(tmp_path, "2/checkpoints/checkpoint-100", "2/checkpoints/checkpoint-20")
+    found = await results(tmp_path).checkpoints(job())
+    assert [checkpoint.step for checkpoint in found] == [100, 20, 9]
+    assert found[0].path == f"{DIRECTORY}/10/checkpoints/checkpoint-100"
+
+
+async def test_what_was_never_complete_does_not_count(tmp_path: Path) -> None:
+    make(tmp_path, "1/checkpoints/checkpoint-5", is_complete=False)
+    assert await results(tmp_path).checkpoints(job()) == []
+
+
+async def test_what_a_trainer_planted_does_not_count(tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    make(root, "1/checkpoints/checkpoint-5", "1/checkpoints/checkpoint-x", "x/checkpoints/checkpoint-6")
+    make(root, "1/checkpoints/checkpoint-99999999999", "1/checkpoints/.checkpoint-7")
+    (root / DIRECTORY / "1/checkpoints/checkpoint-8").symlink_to(root / DIRECTORY / "1/checkpoints/checkpoint-5")
+    (root / DIRECTORY / "2").symlink_to(root / DIRECTORY / "1")
+    assert [checkpoint.name for checkpoint in await results(root).checkpoints(job())] == ["checkpoint-5"]
+
+
+async def test_a_job_without_files_has_none(tmp_path: Path) -> None:
+    assert await results(tmp_path).checkpoints(job()) == []
+
+
+async def test_only_what_was_published_counts_as_files(tmp_path: Path) -> None:
+    (tmp_path / "adapters/x").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    assert await results(tmp_path).has_files("adapters/x")
+    for path in ("jobs", "adapters/../jobs", "adapters/y", ""):
+        assert not await results(tmp_path).has_files(path)
+    assert not is_published("/adapters/x")
