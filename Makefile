@@ -137,3 +137,7 @@ bench-start: .venv/installed ## time to the first optimizer step: fettle run, th
 .PHONY: bench-trainer
 bench-trainer: .venv/installed ## tokens/s and memory of the trainer, bare TRL and a hand-written loop (half an hour)
 	@$(PYTHON) -m tests.bench.trainer
+
+.PHONY: bench-memory
+bench-memory: .venv/installed ## estimated memory against resident memory, on eight small trainings
+	@$(PYTHON) -m tests.bench.memory

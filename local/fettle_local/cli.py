@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fettle_local.commands import ask, control, datasets, demo, logs, models, resources, run, up
+from fettle_local.commands import ask, control, datasets, demo, estimate, logs, models, resources, run, up
 from fettle_local.home import HOME_VARIABLE, Home
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Fine-tune language models: a TrainingJob goes in, an Adapter comes out.",
 )
 app.command()(run.run)
+app.command()(estimate.estimate)
 app.command()(up.up)
 app.command()(resources.apply)
 app.command()(resources.get)
