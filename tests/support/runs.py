@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,32 +119,3 @@ def finish_run(files: RunFiles, timeout_seconds: float = 120, **changes: str) ->
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def train_in_fork(files: RunFiles, **changes: str) -> int:
-    """Do the run without its supervisor, in a copy of this process: nine seconds of imports are paid once.
-
-    For tables of trainings; what the libraries were told at their import (bitsandbytes is blocked) holds for all.
-    """
-    sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
-    import trl  # noqa: F401
-    from trl import DPOTrainer, KTOTrainer, SFTTrainer  # noqa: F401 - loaded lazily
-
-    from fettle_trainer.run import main
-
-    files.directory.mkdir(parents=True, exist_ok=True)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            output = os.open(files.directory / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            sys.stdout = sys.stderr = open(output, "w", buffering=1, closefd=False)  # noqa: SIM115 - until the end
-            warnings.simplefilter("default")
-            os.environ.update(environment(files, **changes))
-            code = main([str(files.run_file)], os.environ)
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)

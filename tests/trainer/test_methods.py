@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runs import RunFiles, finish_run, run_config, train_in_fork, write_run
+from tests.support.runs import finish_run, run_config, write_run
 from tests.support.tiny_model import write_rows
 from tests.support.training_data import ROWS
 
@@ -29,12 +29,6 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(files: RunFiles, changes: dict[str, Any]) -> int:
-    """Quantized models need bitsandbytes, which a copy of this process does not have."""
-    is_quantized = changes.get("adapter", {}).get("type") == "qlora"
-    return finish_run(files) if is_quantized else train_in_fork(files)
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_method_learns_and_publishes_an_adapter_that_plain_peft_loads(
     workspace: Path, tiny_model: Path, name: str
@@ -48,7 +42,7 @@ def test_a_method_learns_and_publishes_an_adapter_that_plain_peft_loads(
         write_rows(workspace / "datasets" / "train.jsonl", ROWS[changes["method"]](24))
     files = write_run(workspace, run_config(**changes))
 
-    assert train(files, changes) == 0, files.log()
+    assert finish_run(files) == 0, files.log()
     losses = files.losses()
     assert all(math.isfinite(loss) for loss in losses.values())
     assert min(losses[7], losses[8]) < losses[1]
@@ -67,7 +61,7 @@ def test_full_fine_tuning_publishes_a_model_in_the_dtype_of_its_base(workspace: 
 
     files = write_run(workspace, run_config(adapter={"type": "none"}, hyperparameters={"learningRate": 1e-3}))
 
-    assert train_in_fork(files) == 0, files.log()
+    assert finish_run(files) == 0, files.log()
     output = files.result()["output"]
     assert output["kind"] == "model"
     assert output["path"].startswith("models/demo/")
@@ -89,6 +83,6 @@ def test_full_fine_tuning_by_preferences_keeps_a_frozen_reference(workspace: Pat
     settings = {**RUNS[method]["hyperparameters"], "learningRate": 1e-3}
     files = write_run(workspace, run_config(method=method, adapter={"type": "none"}, hyperparameters=settings))
 
-    assert train_in_fork(files) == 0, files.log()
+    assert finish_run(files) == 0, files.log()
     losses = files.losses()
     assert min(losses[7], losses[8]) < losses[1]
