@@ -17,6 +17,9 @@ RESULT_FILE = "result.json"
 FINDINGS_FILE = "findings.json"
 ALL_FINDINGS_FILE = "findings.jsonl"
 CHECKPOINTS = "checkpoints"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+"""PEFT's names, as all that load an adapter expect them."""
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 CHECKPOINT_MANIFEST = "fettle-checkpoint.json"
 
 

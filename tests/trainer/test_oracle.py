@@ -62,6 +62,20 @@ def test_the_closed_form_agrees_with_a_dry_run(adapter: str) -> None:
     _assert_close(_SHAPES["qwen2.5-1.5b"], _ADAPTERS[adapter], layers=2)
 
 
+def test_a_head_that_a_training_installed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import trl.trainer.utils as head
+
+    from fettle_trainer import cpu_head
+    from fettle_trainer.oracle.dry_run import dry_run
+
+    shallow, settings = {**_SHAPES["qwen3-0.6b"], "num_hidden_layers": 1}, replace(_ADAPTERS["lora"], length=128)
+    monkeypatch.setattr(head, "_ChunkedLogProbFunction", cpu_head.original_head())
+    monkeypatch.setattr(head, "_use_triton", lambda device: False)
+    before = dry_run(shallow, settings)
+    cpu_head.install(pytest.fail)
+    assert dry_run(shallow, settings) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "length"), _LENGTHS)
 @pytest.mark.parametrize("checkpointing", [True, False])

@@ -56,12 +56,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class RenderedPreference:
-    """A prompt and two answers to it; `prompt + chosen` and `prompt + rejected` are whole texts."""
+class RenderedAnswers:
+    """A prompt and answers to it; the prompt followed by any of them is a whole text."""
 
     prompt: str
-    chosen: str
-    rejected: str
+    answers: tuple[str, ...]
     is_template: bool
     """A chat template made the texts, special tokens included; a tokenizer must add none."""
 
@@ -98,23 +97,23 @@ def render(
     return RenderedText(text, spans, is_template=True, is_last_turn_only=not is_whole)
 
 
-def render_preference(
-    example: Mapping[str, Any], apply: ApplyTemplate, end_token: str, apply_rejected: ApplyTemplate | None = None
-) -> RenderedPreference:
-    """Render `prompt`, `chosen` and `rejected`, texts or conversations; raises what `apply` raises.
+def render_answers(
+    example: Mapping[str, Any], templates: Mapping[str, ApplyTemplate], end_token: str
+) -> RenderedAnswers:
+    """Render `prompt` and the answers in the columns of `templates`, texts or conversations, each by its template.
 
-    `apply_rejected` is the template of `template_text(spec, "rejected")`, where it differs from the other. The
-    prompt is what the rendered prompt and both whole texts have in common.
+    The prompt is written by the first of the templates; of it counts what all whole texts begin with. Raises what the
+    templates raise.
     """
-    prompt, chosen, rejected = example["prompt"], example["chosen"], example["rejected"]
+    prompt = example["prompt"]
     if isinstance(prompt, str):
-        return RenderedPreference(prompt, _ended(chosen, end_token), _ended(rejected, end_token), is_template=False)
+        answers = tuple(_ended(example[column], end_token) for column in templates)
+        return RenderedAnswers(prompt, answers, is_template=False)
     tools = _tools(example)
-    asked = apply(prompt, tools=tools, add_generation_prompt=True)
-    with_chosen = apply([*prompt, *chosen], tools=tools)
-    with_rejected = (apply_rejected or apply)([*prompt, *rejected], tools=tools)
-    length = min(common_length(asked, with_chosen), common_length(asked, with_rejected))
-    return RenderedPreference(asked[:length], with_chosen[length:], with_rejected[length:], is_template=True)
+    asked = next(iter(templates.values()))(prompt, tools=tools, add_generation_prompt=True)
+    wholes = [apply([*prompt, *example[column]], tools=tools) for column, apply in templates.items()]
+    length = min(common_length(asked, whole) for whole in wholes)
+    return RenderedAnswers(asked[:length], tuple(whole[length:] for whole in wholes), is_template=True)
 
 
 def common_length(first: str, second: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from fettle_schema.layout import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.failures import TrainerFailure
 from fettle_trainer.tensor_files import FLOATING_DTYPES, DamagedTensorFileError, TensorEntry, TensorFile
@@ -18,8 +19,6 @@ from fettle_trainer.tensor_files import FLOATING_DTYPES, DamagedTensorFileError,
 if TYPE_CHECKING:
     import torch
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 HINT = "Give an adapter that this trainer published, or merge this one with PEFT itself."
 
 _PREFIX = "base_model.model."
@@ -60,11 +59,11 @@ class AdapterChanges:
         self.config = _read_config(directory)
         self.modules_to_save: list[str] = self.config.get("modules_to_save") or []
         try:
-            self._file = TensorFile(directory / WEIGHTS_FILE)
+            self._file = TensorFile(directory / ADAPTER_WEIGHTS_FILE)
         except OSError as error:
-            raise adapter_failure(f"{WEIGHTS_FILE} cannot be read: {error.strerror}") from error
+            raise adapter_failure(f"{ADAPTER_WEIGHTS_FILE} cannot be read: {error.strerror}") from error
         except DamagedTensorFileError as error:
-            raise adapter_failure(f"{WEIGHTS_FILE} is damaged: {error}") from error
+            raise adapter_failure(f"{ADAPTER_WEIGHTS_FILE} is damaged: {error}") from error
         try:
             self.rank = int(self.config["r"])
             alpha = self.config["lora_alpha"]
@@ -72,7 +71,7 @@ class AdapterChanges:
             self.changes = _changes(self._file.entries, is_dora=bool(self.config.get("use_dora")))
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             self._file.__exit__(None, None, None)
-            raise adapter_failure(f"{CONFIG_FILE} holds no usable r and lora_alpha") from error
+            raise adapter_failure(f"{ADAPTER_CONFIG_FILE} holds no usable r and lora_alpha") from error
         except BaseException:
             self._file.__exit__(None, None, None)
             raise
@@ -140,7 +139,7 @@ class AdapterChanges:
         try:
             return self._file.read(name)
         except DamagedTensorFileError as error:
-            raise adapter_failure(f"{WEIGHTS_FILE} is damaged: {error}") from error
+            raise adapter_failure(f"{ADAPTER_WEIGHTS_FILE} is damaged: {error}") from error
 
     def _require_shape(self, name: str, expected: tuple[int, ...], base_name: str) -> None:
         shape = self._file.entries[name].shape
@@ -158,15 +157,15 @@ def adapter_failure(message: str) -> TrainerFailure:
 
 def _read_config(directory: Path) -> dict[str, Any]:
     try:
-        config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = json.loads((directory / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise adapter_failure(f"{CONFIG_FILE} is missing or cannot be read") from error
+        raise adapter_failure(f"{ADAPTER_CONFIG_FILE} is missing or cannot be read") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else None
         raise adapter_failure(f"its peft_type is {kind!r}; only 'LORA' has factors to merge")
     for field in _UNSUPPORTED:
         if config.get(field):
-            raise adapter_failure(f"{field} is set in {CONFIG_FILE}")
+            raise adapter_failure(f"{field} is set in {ADAPTER_CONFIG_FILE}")
     return config
 
 

@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fettle_schema.layout import CHECKPOINT_MANIFEST, CHECKPOINTS
-from fettle_schema.run import RunStart
 from fettle_trainer.atomic_file import READABLE_BY_ALL, sync_directory, sync_file, write_json
-from fettle_trainer.failures import configuration_failure
-from fettle_trainer.job_files import JobFiles, job_files
+from fettle_trainer.job_files import JobFiles
 
 _NAME = re.compile(r"checkpoint-([0-9]{1,9})")
 _VERSION = 1
-_LAST_ATTEMPT = 10**9
-"""Of another job, every attempt counts."""
 
 
 class DamagedCheckpointError(Exception):
@@ -39,26 +35,6 @@ class CompleteCheckpoint:
     step: int
     tokens: int
     """Tokens trained on until then, over all attempts."""
-
-
-def find_start(files: JobFiles, start: RunStart | None, warn: Callable[[str], None]) -> CompleteCheckpoint | None:
-    """Where training goes on: this job's own newest checkpoint, else the one of another job that `start` names.
-
-    TrainerFailure (64) if that one does not exist or is damaged.
-    """
-    own = find_newest(files, warn)
-    if own is not None or start is None or start.job_directory is None:
-        return own
-    other = job_files(files.workspace, start.job_directory, attempt=_LAST_ATTEMPT)
-    found = find_newest(other, warn, only=None if start.checkpoint == "latest" else start.checkpoint)
-    if found is None:
-        names = sorted({path.name for path in _candidates(other)}, key=lambda name: int(name.rpartition("-")[2]))
-        raise configuration_failure(
-            "spec.startFrom.checkpoint",
-            f"{start.job_directory} has no complete checkpoint {start.checkpoint!r}",
-            f"It has {', '.join(names)}." if names else "It has none.",
-        )
-    return found
 
 
 def find_newest(files: JobFiles, warn: Callable[[str], None], only: str | None = None) -> CompleteCheckpoint | None:
@@ -136,6 +112,12 @@ def _best(paths: list[Path]) -> Path | None:
             if isinstance(loss, int | float):
                 losses[path] = loss
     return min(losses, key=lambda path: losses[path]) if losses else None
+
+
+def names_of(files: JobFiles) -> list[str]:
+    """All checkpoints, whole or not, by step."""
+    names = {path.name for path in _candidates(files)}
+    return sorted(names, key=lambda name: int(name.rpartition("-")[2]))
 
 
 def _candidates(files: JobFiles) -> list[Path]:

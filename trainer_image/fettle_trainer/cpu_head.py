@@ -24,16 +24,24 @@ def install(warn: Callable[[str], None]) -> None:
     """Replace TRL's head in this process, which must train on the CPU. Does nothing the second time."""
     import trl.trainer.utils as utils
 
-    if isinstance(utils._ChunkedLogProbFunction, _CpuHead):
+    if isinstance(utils._ChunkedLogProbFunction, CpuHead):
         return
     if not version("trl").startswith(KNOWN_VERSIONS) or not all(hasattr(utils, name) for name in _NAMES):
         warn(f"TRL {version('trl')} is not known to the faster CPU head; training uses TRL's own, which is slower")
         return
-    utils._ChunkedLogProbFunction = _CpuHead(utils._ChunkedLogProbFunction)
+    utils._ChunkedLogProbFunction = CpuHead(utils._ChunkedLogProbFunction)
     utils._use_triton = lambda device: True  # in this module it only decides whether unlabelled positions are dropped
 
 
-class _CpuHead:
+def original_head() -> Any:
+    """TRL's own function, installed over or not."""
+    import trl.trainer.utils as utils
+
+    current: Any = utils._ChunkedLogProbFunction
+    return current.original if isinstance(current, CpuHead) else current
+
+
+class CpuHead:
     """Stands in for TRL's autograd function."""
 
     def __init__(self, original: Any) -> None:

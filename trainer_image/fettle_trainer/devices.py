@@ -1,7 +1,7 @@
 """What the hardware can do, and the choices that follow from it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.failures import TrainerFailure, configuration_failure
@@ -36,6 +36,13 @@ def choose_precision(requested: str, *, uses_gpu: bool) -> Precision:
     if uses_gpu:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def torch_dtype(precision: Precision) -> Any:
+    """What torch calls it."""
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
 
 
 def require_device(*, uses_gpu: bool) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fettle_schema.layout import MODELS
+from fettle_schema.layout import ADAPTER_WEIGHTS_FILE, MODELS
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.status import OutputStatus
 from fettle_schema.vocabulary import Stage
-from fettle_trainer.adapter_changes import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from fettle_trainer.adapter_changes import AdapterChanges
 from fettle_trainer.atomic_file import write_json
 from fettle_trainer.checkpoints import digest_of
@@ -89,7 +88,7 @@ def publish_merged(run: Run, base: BaseModel, adapter: Path) -> PublishedArtifac
     """Merge the adapter in the directory `adapter` into `base` and publish the model; equal inputs, equal digest."""
     with AdapterChanges(adapter) as changes:
         facts = {
-            "weightsDigest": f"sha256:{digest_of(adapter / ADAPTER_WEIGHTS)}",
+            "weightsDigest": f"sha256:{digest_of(adapter / ADAPTER_WEIGHTS_FILE)}",
             "rank": changes.rank,
             "alpha": changes.config["lora_alpha"],
             "scaling": changes.scaling,

@@ -9,7 +9,7 @@ from typing import Any
 from fettle_schema.layout import MODELS
 from fettle_schema.training_job import BaseModelSpec
 from fettle_schema.vocabulary import ExitCode
-from fettle_trainer.devices import Precision
+from fettle_trainer.devices import Precision, torch_dtype
 from fettle_trainer.failures import TrainerFailure, is_disk_full
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
@@ -77,7 +77,7 @@ def load_causal_model(model: BaseModel, precision: Precision, attention: str, qu
     import torch
     from transformers import AutoModelForCausalLM
 
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    dtype = torch_dtype(precision)
     options: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
     if quantization is not None:
         options |= {"quantization_config": quantization, "device_map": {"": _device()}}

@@ -4,10 +4,9 @@ Prompt and answer are parted where the tokens of the whole text first leave thos
 long loses its beginning, an answer its end. Pure but for the tokenizer that is given.
 """
 
-import json
 from typing import Any
 
-from fettle_data.rendering import common_length
+from fettle_data.rendering import render_answers
 from fettle_trainer.encoding import IGNORED, EncodedRow, EncodingNotes, template_of
 
 
@@ -60,9 +59,11 @@ class _Parts:
         self, example: dict[str, Any], columns: dict[str, str | None], number: int, notes: EncodingNotes
     ) -> tuple[list[int], list[list[int]]]:
         """Token ids of the prompt and of each answer, cut to the limits; `columns` tells the template of each."""
-        texts, border = self._texts(example, columns, number)
-        encoded = [self._tokenize(text, is_template=not isinstance(example["prompt"], str)) for text in texts]
-        prompt_length = min(_tokens_before(border, offsets) for _, offsets in encoded)
+        templates = {column: template_of(self._tokenizer, number, text) for column, text in columns.items()}
+        rendered = render_answers(example, templates, self._tokenizer.eos_token)
+        texts = [rendered.prompt + answer for answer in rendered.answers]
+        encoded = [self._tokenize(text, is_template=rendered.is_template) for text in texts]
+        prompt_length = min(_tokens_before(len(rendered.prompt), offsets) for _, offsets in encoded)
         first = encoded[0][0]
         for ids, _ in encoded[1:]:
             prompt_length = min(prompt_length, _common_tokens(first, ids))
@@ -72,21 +73,6 @@ class _Parts:
         room = max(self._max_length - len(cut_prompt), 0)
         notes.truncated += len(cut_prompt) < len(prompt) or any(len(answer) > room for answer in answers)
         return cut_prompt, [answer[:room] for answer in answers]
-
-    def _texts(self, example: dict[str, Any], columns: dict[str, str | None], number: int) -> tuple[list[str], int]:
-        """Each whole text, and how many of their first characters are prompt."""
-        prompt, end = example["prompt"], self._tokenizer.eos_token
-        if isinstance(prompt, str):
-            answers = [example[column] for column in columns]
-            return [prompt + answer.removesuffix(end) + end for answer in answers], len(prompt)
-        tools = example.get("tools")
-        tools = json.loads(tools) if isinstance(tools, str) else tools
-        before = template_of(self._tokenizer, number)(prompt, tools=tools, add_generation_prompt=True)
-        wholes = [
-            template_of(self._tokenizer, number, template)([*prompt, *example[column]], tools=tools)
-            for column, template in columns.items()
-        ]
-        return wholes, min(common_length(before, whole) for whole in wholes)
 
     def _tokenize(self, text: str, *, is_template: bool) -> tuple[list[int], list[tuple[int, int]]]:
         encoding = self._tokenizer(text, add_special_tokens=not is_template, return_offsets_mapping=True)

@@ -5,9 +5,10 @@ from typing import Any
 
 from fettle_schema.adapter_parameters import AdapterParameters, AdapterType, QuantizationSpec
 from fettle_schema.vocabulary import ExitCode
-from fettle_trainer.devices import Precision
+from fettle_trainer.devices import Precision, torch_dtype
 from fettle_trainer.failures import TrainerFailure, configuration_failure
 from fettle_trainer.models import BaseModel, load_causal_model
+from fettle_trainer.starting_point import published_adapter
 from fettle_trainer.training_run import Run
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -27,7 +28,7 @@ def prepare_model(run: Run, base: BaseModel, precision: Precision) -> Any:
     else:
         model = load_causal_model(base, precision, attention)
     if run.config.start is not None and run.config.start.adapter_path is not None:
-        return _continue_adapter(run, model, run.files.workspace / run.config.start.adapter_path)
+        return _continue_adapter(run, model, published_adapter(run.files.workspace, run.config.start.adapter_path))
     return add_adapter(model, adapter)
 
 
@@ -39,7 +40,6 @@ def load_reference(run: Run, base: BaseModel, precision: Precision) -> Any:
 
 def quantization_config(spec: QuantizationSpec, compute: Precision, *, uses_gpu: bool) -> Any:
     """bitsandbytes' settings for the frozen base."""
-    import torch
     from transformers import BitsAndBytesConfig
 
     if not uses_gpu:
@@ -53,7 +53,7 @@ def quantization_config(spec: QuantizationSpec, compute: Precision, *, uses_gpu:
         load_in_4bit=True,
         bnb_4bit_quant_type=spec.type,
         bnb_4bit_use_double_quant=spec.double_quantization,
-        bnb_4bit_compute_dtype={"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[compute],
+        bnb_4bit_compute_dtype=torch_dtype(compute),
     )
 
 
@@ -102,10 +102,6 @@ def _continue_adapter(run: Run, model: Any, path: Path) -> Any:
     """A published adapter, trained on; what it is made of is in its own configuration."""
     from peft import PeftModel
 
-    if not (path / "adapter_config.json").is_file():
-        raise configuration_failure(
-            "spec.startFrom.adapter", f"{run.files.inside(path)} holds no adapter", "Name an Adapter that is Ready."
-        )
     try:
         adapted = PeftModel.from_pretrained(model, str(path), is_trainable=True)
     except (RuntimeError, ValueError) as error:

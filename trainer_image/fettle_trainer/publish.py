@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle_schema.layout import MODELS, artifact_directory
+from fettle_schema.layout import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, MODELS, artifact_directory
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.atomic_file import READABLE_BY_ALL, sync_directory, sync_file, write_json
 from fettle_trainer.checkpoints import digest_of
 from fettle_trainer.failures import NON_FINITE_HINT, TrainerFailure
 
 PROVENANCE_FILE = "fettle.json"
-_ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", PROVENANCE_FILE})
+_ADAPTER_FILES = frozenset({ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, PROVENANCE_FILE})
 _DIRECTORY_MODE = 0o755
 
 
@@ -49,7 +49,7 @@ def publish_adapter(
     def write(directory: Path) -> None:
         save(directory)
         _tidy(directory, base_model)
-        _require_finite(directory / "adapter_model.safetensors")
+        _require_finite(directory / ADAPTER_WEIGHTS_FILE)
 
     return publish_directory(write, workspace, kind_directory, name, owner, provenance)
 
@@ -120,7 +120,7 @@ def _tidy(directory: Path, base_model: str) -> None:
     for path in _files(directory):
         if path.name not in _ADAPTER_FILES:
             path.unlink()
-    config_path = directory / "adapter_config.json"
+    config_path = directory / ADAPTER_CONFIG_FILE
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base_model
     for key, value in config.items():  # PEFT keeps sets, whose order changes from process to process

@@ -13,6 +13,7 @@ from fettle_data.prepare import PreparedDataset
 from fettle_data.templates import template_text
 from fettle_data.token_statistics import token_statistics
 from fettle_schema.adapter_parameters import AdapterType
+from fettle_schema.defaults import DEFAULT_MAX_LENGTH
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.vocabulary import ExitCode, Stage
 from fettle_trainer import checkpoints
@@ -28,6 +29,7 @@ from fettle_trainer.models import BaseModel, loaded_bytes, resolve_base_model
 from fettle_trainer.preparation import load_reference, prepare_model
 from fettle_trainer.progress import loading
 from fettle_trainer.publication import publish
+from fettle_trainer.starting_point import find_start
 from fettle_trainer.stopping import StopRequested
 from fettle_trainer.training_run import RestartRequested, Run
 
@@ -43,7 +45,7 @@ class TrainingMethod:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.settings = config.hyperparameters
-        self.max_length = config.hyperparameters.max_length or 1024
+        self.max_length = config.hyperparameters.max_length or DEFAULT_MAX_LENGTH
         self.rejected_template = template_text(config.dataset.template, "rejected") if config.dataset else None
         """Chat template of answers that are not wanted, where it is another one."""
         started_from = config.start.adapter_path if config.start is not None else None
@@ -188,7 +190,7 @@ def _patience_seconds(run: Run) -> float:
 def _resume(run: Run) -> checkpoints.CompleteCheckpoint | None:
     resume = None
     if run.processes.is_first:
-        resume = checkpoints.find_start(run.files, run.config.start, run.progress.warn)
+        resume = find_start(run.files, run.config.start, run.progress.warn)
         checkpoints.remove_unfinished(run.files.checkpoints)
     resume = run.processes.from_first(resume)
     if resume is not None:

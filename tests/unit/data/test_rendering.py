@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fettle_data.chat_template import ChatTemplate
-from fettle_data.rendering import Piece, SettingError, render, render_preference
+from fettle_data.rendering import Piece, SettingError, render, render_answers
 from fettle_data.templates import template_text
 from fettle_schema.dataset import TemplateSpec
 
@@ -94,15 +94,17 @@ def test_tools_reach_the_template() -> None:
 
 def test_preference_has_one_prompt_and_two_endings() -> None:
     example = {"prompt": TURNS[:2], "chosen": TURNS[2:3], "rejected": TURNS[4:]}
-    rendered = render_preference(example, CHATML, "</s>")
+    rendered = render_answers(example, {"chosen": CHATML, "rejected": CHATML}, "</s>")
     assert rendered.prompt == "<system>Be brief.</>\n<user>Häuser?</>\n<assistant>"
-    assert (rendered.chosen, rendered.rejected) == ("get pods</>\n", "get nodes</>\n")
+    assert rendered.answers == ("get pods</>\n", "get nodes</>\n")
     assert rendered.is_template
 
 
 def test_plain_preference_ends_with_the_end_token() -> None:
-    rendered = render_preference({"prompt": "a", "chosen": "b", "rejected": "c</s>"}, CHATML, "</s>")
-    assert (rendered.prompt, rendered.chosen, rendered.rejected) == ("a", "b</s>", "c</s>")
+    rendered = render_answers(
+        {"prompt": "a", "chosen": "b", "rejected": "c</s>"}, {"chosen": CHATML, "rejected": CHATML}, "</s>"
+    )
+    assert (rendered.prompt, *rendered.answers) == ("a", "b</s>", "c</s>")
     assert not rendered.is_template
 
 
@@ -111,5 +113,5 @@ def test_preference_of_a_custom_template_writes_both_answers_in_their_own_way() 
     spec = TemplateSpec.model_validate({"name": "custom", "custom": pieces})
     good, bad = (ChatTemplate(template_text(spec, answer) or "") for answer in ("chosen", "rejected"))  # type: ignore[arg-type]
     example = {"prompt": TURNS[1:2], "chosen": TURNS[2:3], "rejected": TURNS[4:]}
-    rendered = render_preference(example, good, "</s>", bad)
-    assert (rendered.prompt, rendered.chosen, rendered.rejected) == ("Häuser?\n", "+get pods", "-get nodes")
+    rendered = render_answers(example, {"chosen": good, "rejected": bad}, "</s>")
+    assert (rendered.prompt, *rendered.answers) == ("Häuser?\n", "+get pods", "-get nodes")

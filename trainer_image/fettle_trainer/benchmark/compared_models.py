@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fettle_schema.layout import ADAPTER_CONFIG_FILE
 from fettle_schema.vocabulary import ExitCode
-from fettle_trainer import checkpoints
 from fettle_trainer.devices import Precision
-from fettle_trainer.failures import TrainerFailure, configuration_failure
+from fettle_trainer.failures import TrainerFailure
 from fettle_trainer.models import BaseModel, load_causal_model
 from fettle_trainer.publish import directory_digest
+from fettle_trainer.starting_point import find_start, published_adapter
 from fettle_trainer.training_run import Run
-
-_ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Trained:
     @property
     def is_adapter(self) -> bool:
         """Or else a full model."""
-        return (self.directory / _ADAPTER_CONFIG).is_file()
+        return (self.directory / ADAPTER_CONFIG_FILE).is_file()
 
 
 class ComparedModels:
@@ -57,13 +56,9 @@ def find_trained(run: Run) -> Trained | None:
     if start is None:
         return None
     if start.adapter_path is not None:
-        directory = run.files.workspace / start.adapter_path
-        if ".." in Path(start.adapter_path).parts or not (directory / _ADAPTER_CONFIG).is_file():
-            raise configuration_failure(
-                "spec.startFrom.adapter", f"{start.adapter_path!r} holds no adapter", "Name an Adapter that is Ready."
-            )
+        directory = published_adapter(run.files.workspace, start.adapter_path)
         return Trained(directory, start.adapter_path, directory_digest(directory))
-    checkpoint = checkpoints.find_start(run.files, start, run.progress.warn)
+    checkpoint = find_start(run.files, start, run.progress.warn)
     if checkpoint is None:
         return None
     return Trained(checkpoint.path, run.files.inside(checkpoint.path), directory_digest(checkpoint.path))
@@ -86,7 +81,7 @@ def load_models(run: Run, base: BaseModel, trained: Trained | None, precision: P
 
 def _warn_of_another_base(run: Run, base: BaseModel, trained: Trained) -> None:
     """A checkpoint names its base by a path of the machine that wrote it, so only published adapters are compared."""
-    config = json.loads((trained.directory / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config = json.loads((trained.directory / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
     named = config.get("base_model_name_or_path")
     start = run.config.start
     if start is not None and start.adapter_path is not None and named != base.name:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fettle_data.prepare import PreparedDataset
+from fettle_schema.defaults import DEFAULT_MAX_LENGTH
 from fettle_schema.run import RunResult
 from fettle_schema.status import OutputStatus
 from fettle_schema.vocabulary import ExitCode, Stage
@@ -29,7 +30,6 @@ from fettle_trainer.training import import_libraries
 from fettle_trainer.training_run import Run
 
 REPORT_FILE = "benchmark.json"
-_DEFAULT_MAX_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _load(run: Run) -> _Parts:
 def _questions(run: Run, dataset: PreparedDataset, tokenizer: Any) -> tuple[list[EncodedQuestion], int]:
     """The questions, from held-out examples if some are held out, and how many tokens an answer may have."""
     settings = run.config.hyperparameters
-    max_length = settings.max_length or _DEFAULT_MAX_LENGTH
+    max_length = settings.max_length or DEFAULT_MAX_LENGTH
     examples: Sequence[Any] = dataset.evaluation or dataset.train
     wanted = min(settings.max_steps or DEFAULT_PROMPTS, len(examples))
     encoded = encode_questions(choose_questions(examples, wanted, settings.seed), tokenizer, max_length)

@@ -3,19 +3,15 @@
 import json
 from pathlib import Path
 
-from fettle_schema.layout import RESULT_FILE
+from fettle_schema.layout import ADAPTER_CONFIG_FILE, RESULT_FILE
 from fettle_schema.run import RunResult, RunStart
 from fettle_schema.status import OutputStatus
 from fettle_schema.vocabulary import ExitCode, Stage
-from fettle_trainer.adapter_changes import CONFIG_FILE
-from fettle_trainer.checkpoints import find_newest
 from fettle_trainer.failures import configuration_failure
 from fettle_trainer.finishing import publish_merged
-from fettle_trainer.job_files import job_files
 from fettle_trainer.models import BaseModel, resolve_base_model
+from fettle_trainer.starting_point import find_named, other_job, published_adapter
 from fettle_trainer.training_run import Run
-
-_ANY_ATTEMPT = 10**9
 
 
 def run(run: Run) -> RunResult:
@@ -47,25 +43,15 @@ def find_adapter(run: Run, start: RunStart) -> Path:
     """
     workspace = run.files.workspace
     if start.adapter_path is not None:
-        adapter = workspace / start.adapter_path
-        if not (adapter / CONFIG_FILE).is_file():
-            raise configuration_failure(
-                "spec.startFrom.adapter",
-                f"{start.adapter_path!r} holds no {CONFIG_FILE}",
-                "Name an Adapter that is Available.",
-            )
-        return adapter
+        return published_adapter(workspace, start.adapter_path)
     directory = start.job_directory or ""
-    try:
-        files = job_files(workspace, directory, _ANY_ATTEMPT)
-    except ValueError as error:
-        raise configuration_failure("spec.startFrom.trainingJob", str(error)) from error
+    files = other_job(workspace, directory)
     is_latest = start.checkpoint == "latest"
     published = _published_by(workspace, files.attempts) if is_latest else None
     if published is not None:
         return published
-    checkpoint = find_newest(files, run.progress.warn, only=None if is_latest else start.checkpoint)
-    if checkpoint is None or not (checkpoint.path / CONFIG_FILE).is_file():
+    checkpoint = find_named(files, start.checkpoint, run.progress.warn)
+    if checkpoint is None or not (checkpoint.path / ADAPTER_CONFIG_FILE).is_file():
         wanted = (
             "published adapter and no complete checkpoint of one" if is_latest else f"adapter in {start.checkpoint!r}"
         )
@@ -84,7 +70,7 @@ def _published_by(workspace: Path, attempts: Path) -> Path | None:
         except (OSError, ValueError, AttributeError):
             continue
         adapter = workspace / str(output.get("path", ""))
-        if output.get("kind") == "adapter" and (adapter / CONFIG_FILE).is_file():
+        if output.get("kind") == "adapter" and (adapter / ADAPTER_CONFIG_FILE).is_file():
             return adapter
     return None
 
@@ -92,7 +78,9 @@ def _published_by(workspace: Path, attempts: Path) -> Path | None:
 def _compare_base(run: Run, base: BaseModel, adapter: Path) -> None:
     """Equal shapes prove nothing: another model of the same size would merge into nonsense."""
     try:
-        trained_on = json.loads((adapter / CONFIG_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        trained_on = json.loads((adapter / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8")).get(
+            "base_model_name_or_path"
+        )
     except (OSError, ValueError, AttributeError):
         return  # the merge says what is wrong with it
     if trained_on and trained_on != base.name and Path(trained_on).name != Path(base.name).name:

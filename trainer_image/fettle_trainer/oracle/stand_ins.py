@@ -20,17 +20,20 @@ def stand_ins(settings: MemorySettings) -> Iterator[None]:
     import trl.kernels.chunked_logprob as kernels
     import trl.trainer.utils as head
 
+    from fettle_trainer.cpu_head import CpuHead, original_head
+
     with ExitStack() as stack:
         stack.enter_context(_without_swapping())
+        # Which positions have a label cannot be asked of fake tensors: all have one.
+        stack.enter_context(replaced(head, "_use_triton", lambda device: False))
         if not settings.has_mask:
             # transformers looks for packed examples by value; not knowing any, it masks where nothing needs it.
             stack.enter_context(replaced(masks, "find_packed_sequence_indices", _nothing))
-        if settings.device == "cpu":
-            from fettle_trainer.cpu_head import _CpuHead
-
-            found = _CpuHead(head._ChunkedLogProbFunction)
-            stack.enter_context(replaced(head, "_ChunkedLogProbFunction", found))
-        else:
+        function = original_head()
+        stack.enter_context(
+            replaced(head, "_ChunkedLogProbFunction", CpuHead(function) if settings.device == "cpu" else function)
+        )
+        if settings.device == "gpu":
             stack.enter_context(replaced(torch.nn.functional, "dropout", _dropout))
             for name in ("_forward_tile", "_backward_tile", "_addmm_fp32"):
                 stack.enter_context(replaced(kernels, name, _nothing))

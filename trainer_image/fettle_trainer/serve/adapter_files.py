@@ -6,17 +6,15 @@ Everything is decided here, before a weight is touched: a refusal names what sta
 import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fettle_schema.layout import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
 from fettle_trainer.serve.errors import InvalidInputError, NotFoundError
+from fettle_trainer.tensor_files import DamagedTensorFileError, TensorFile
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
-_HEADER_LIMIT_BYTES = 64 << 20
 _TENSOR_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
 _EXTRAS = {
     "use_dora": "DoRA scales the base's own weights",
@@ -66,15 +64,16 @@ class AdapterFiles:
 
 def read_adapter(directory: Path) -> AdapterFiles:
     """Read configuration and shapes; NotFoundError names a missing file, InvalidInputError what cannot be served."""
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
+    for name in (ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE):
         if not (directory / name).is_file():
             raise NotFoundError(f"No adapter found for {directory!s}: {name} is missing there.", "lora_path")
     try:
-        config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
-        shapes = _tensor_shapes(directory / WEIGHTS_FILE)
+        config = json.loads((directory / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
+        with TensorFile(directory / ADAPTER_WEIGHTS_FILE) as file:
+            shapes = {name: list(entry.shape) for name, entry in file.entries.items()}
         require_plain_lora(config)
         return AdapterFiles(directory, _pairs(config, shapes))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedTensorFileError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise _refusal(f"the adapter in {str(directory)!r} cannot be read ({reason})") from error
 
@@ -91,15 +90,6 @@ def require_plain_lora(config: dict[str, Any]) -> None:
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(_BASE_CHANGING_INITS):
         raise _refusal(f"init_lora_weights {init!r} changes the base's own weights; convert it to plain LoRA first")
-
-
-def _tensor_shapes(path: Path) -> dict[str, list[int]]:
-    with path.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        if size > _HEADER_LIMIT_BYTES:
-            raise ValueError(f"{path.name} is no safetensors file")
-        header = json.loads(file.read(size))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
 def _pairs(config: dict[str, Any], shapes: dict[str, list[int]]) -> dict[str, LoraPair]:

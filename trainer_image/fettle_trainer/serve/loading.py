@@ -44,14 +44,13 @@ def load_model(directory: Path, precision: str = "auto") -> LoadedModel:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    from fettle_trainer.devices import choose_precision
+    from fettle_trainer.devices import choose_precision, torch_dtype
     from fettle_trainer.serve.attention import use_grouped_attention
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     uses_gpu = torch.cuda.is_available()
-    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-    dtype = dtypes[choose_precision(precision, uses_gpu=uses_gpu)]
+    dtype = torch_dtype(choose_precision(precision, uses_gpu=uses_gpu))
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-from fettle_trainer.serve.adapter_files import WEIGHTS_FILE, AdapterFiles
+from fettle_schema.layout import ADAPTER_WEIGHTS_FILE
+from fettle_trainer.serve.adapter_files import AdapterFiles
 from fettle_trainer.serve.errors import InvalidInputError
 
 Weights = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -106,15 +107,17 @@ class LoraModel:
         weights: Weights = {}
         dtype, device = self.model.dtype, self.model.device
         try:
-            with safe_open(files.directory / WEIGHTS_FILE, framework="pt") as file:
+            with safe_open(files.directory / ADAPTER_WEIGHTS_FILE, framework="pt") as file:
                 for name, pair in files.pairs.items():
                     down, up = (file.get_tensor(tensor) for tensor in files.tensor_names(name))
                     scaled = up.float() * pair.scale
                     weights[name] = down.to(device, dtype), scaled.to(device, dtype)
         except (OSError, SafetensorError) as error:
-            raise InvalidInputError(f"{WEIGHTS_FILE} cannot be read: {str(error)[:200]}.", "lora_path") from error
+            raise InvalidInputError(
+                f"{ADAPTER_WEIGHTS_FILE} cannot be read: {str(error)[:200]}.", "lora_path"
+            ) from error
         if not all(torch.isfinite(matrix).all() for pair_ in weights.values() for matrix in pair_):
-            raise InvalidInputError(f"{WEIGHTS_FILE} holds numbers that are not finite.", "lora_path")
+            raise InvalidInputError(f"{ADAPTER_WEIGHTS_FILE} holds numbers that are not finite.", "lora_path")
         return weights
 
     def attach(self, key: str, weights: Weights) -> None:
