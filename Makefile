@@ -111,7 +111,7 @@ lanes:
 	@log=$$(mktemp); status=0; \
 	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' $(SUMMARY) >$$log 2>&1 & lane=$$!; \
 	trap "kill $$lane 2>/dev/null || true" EXIT; \
-	$(PYTHON) -m pytest -q -n 2 tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(SUMMARY) || status=$$?; \
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(SUMMARY) || status=$$?; \
 	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
 
 # -- the test cluster and the images ---------------------------------------------------------------------------

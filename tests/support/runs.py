@@ -79,7 +79,7 @@ def run_config(**changes: Any) -> dict[str, Any]:
 def write_run(workspace: Path, config: dict[str, Any]) -> RunFiles:
     """Put `config` where a pod would find it."""
     attempt = config["job"]["attempt"]
-    outside = workspace.parent / f"{workspace.name}-a{attempt}"
+    outside = workspace.parent / f"{workspace.name}-{Path(config['directory']).name}-a{attempt}"
     outside.mkdir(exist_ok=True)
     run_file = outside / "run.json"
     run_file.write_text(json.dumps(config))

@@ -1,5 +1,7 @@
 """A workspace with a tiny model and a dataset, and one uninterrupted run that others are compared with."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.support.runs import RunFiles, finish_run, run_config, write_run
 from tests.support.small_disk import small_disk as small_disk
 from tests.support.tiny_model import build_tiny_model, make_workspace
+from tests.support.warm_training import train
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(tiny_model: Path, tmp_path: Path) -> Path:
     """A workspace of the test's own."""
     return make_workspace(tmp_path / "workspace", tiny_model)
+
+
+@pytest.fixture(autouse=True)
+def _libraries_that_a_run_left_out() -> Iterator[None]:
+    """A run in this process says for all that they are not installed."""
+    yield
+    for library in ("bitsandbytes", "wandb"):
+        if sys.modules.get(library, sys) is None:
+            del sys.modules[library]
 
 
 @pytest.fixture(scope="session")
@@ -38,5 +50,5 @@ def without_dropout(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) 
     workspace = make_workspace(tmp_path_factory.mktemp("without-dropout") / "workspace", tiny_model)
     settings = {"batchSize": 2, "gradientAccumulationSteps": 4}
     files = write_run(workspace, run_config(adapter={"dropout": 0.0}, hyperparameters=settings))
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     return files

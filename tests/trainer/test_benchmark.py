@@ -1,7 +1,6 @@
 """A benchmark of the tiny model: as a process once, and in this process where only the numbers are of interest."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ def process(uninterrupted: RunFiles, tmp_path_factory: pytest.TempPathFactory) -
     files = write_run(uninterrupted.workspace, benchmark_config(start=adapter_of(uninterrupted)))
     assert finish_run(files) == 0, files.log()
     return files
-
-
-@pytest.fixture(autouse=True)
-def _restored_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocked by a run in this process as in its own; other tests may want it."""
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
 
 
 def test_training_on_the_references_raises_helpfulness(process: RunFiles) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.runs import finish_run, run_config, write_run
+from tests.support.runs import run_config, write_run
 from tests.support.tiny_model import write_rows
 from tests.support.training_data import ROWS
+from tests.support.warm_training import train
 
 pytestmark = pytest.mark.trainer
 
@@ -42,7 +43,7 @@ def test_a_method_learns_and_publishes_an_adapter_that_plain_peft_loads(
         write_rows(workspace / "datasets" / "train.jsonl", ROWS[changes["method"]](24))
     files = write_run(workspace, run_config(**changes))
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     losses = files.losses()
     assert all(math.isfinite(loss) for loss in losses.values())
     assert min(losses[7], losses[8]) < losses[1]
@@ -61,7 +62,7 @@ def test_full_fine_tuning_publishes_a_model_in_the_dtype_of_its_base(workspace: 
 
     files = write_run(workspace, run_config(adapter={"type": "none"}, hyperparameters={"learningRate": 1e-3}))
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     output = files.result()["output"]
     assert output["kind"] == "model"
     assert output["path"].startswith("models/demo/")
@@ -83,6 +84,6 @@ def test_full_fine_tuning_by_preferences_keeps_a_frozen_reference(workspace: Pat
     settings = {**RUNS[method]["hyperparameters"], "learningRate": 1e-3}
     files = write_run(workspace, run_config(method=method, adapter={"type": "none"}, hyperparameters=settings))
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     losses = files.losses()
     assert min(losses[7], losses[8]) < losses[1]

@@ -1,13 +1,14 @@
 """An interrupted run ends with the same losses and the same weights, to the bit, as one that was left alone."""
 
-import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.outcomes import assert_equal_outcome, copy_job
 from tests.support.runs import RunFiles, finish_run, run_config, start_run, write_run
+from tests.support.warm_training import train
 
 pytestmark = pytest.mark.trainer
 
@@ -29,7 +30,7 @@ def test_killed_then_continued_in_the_same_attempt(workspace: Path, uninterrupte
     files = write_run(workspace, run_config())
     assert interrupt(files, signal.SIGKILL, at_step=4) == -signal.SIGKILL
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     assert files.result()["startedFromStep"] == 3
     assert_equal_outcome(files, uninterrupted)
 
@@ -38,7 +39,7 @@ def test_killed_between_the_last_checkpoint_and_publishing(workspace: Path, unin
     copy_job(uninterrupted, workspace)
 
     second = write_run(workspace, run_config(job={"attempt": 2}))
-    assert finish_run(second) == 0, second.log()
+    assert train(second) == 0, second.log()
     assert second.result()["startedFromStep"] == 8
     assert second.result()["output"] == uninterrupted.result()["output"]
 
@@ -49,7 +50,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_used(workspace: Path,
     optimizer.write_bytes(optimizer.read_bytes()[:-100])
 
     second = write_run(workspace, run_config(job={"attempt": 2}))
-    assert finish_run(second) == 0, second.log()
+    assert train(second) == 0, second.log()
     assert second.result()["startedFromStep"] == 6
     assert "optimizer.pt has" in second.result()["warnings"][0]
     assert second.result()["output"] == uninterrupted.result()["output"]
@@ -65,13 +66,3 @@ def interrupt(files: RunFiles, number: int, at_step: int) -> int:
         time.sleep(0.01)
     process.send_signal(number)
     return process.wait(60)
-
-
-def copy_job(source: RunFiles, workspace: Path) -> None:
-    shutil.copytree(source.directory, workspace / "jobs" / source.directory.name)
-
-
-def assert_equal_outcome(files: RunFiles, uninterrupted: RunFiles) -> None:
-    assert files.losses() == uninterrupted.losses()
-    assert files.result()["output"] == uninterrupted.result()["output"]
-    assert files.result()["metrics"]["tokens"] == uninterrupted.result()["metrics"]["tokens"]

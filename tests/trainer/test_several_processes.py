@@ -14,6 +14,7 @@ from tests.support.process_tree import descendants, is_alive, process_of_rank
 from tests.support.runs import RunFiles, finish_run, run_config, start_run, write_run
 from tests.support.tiny_model import make_workspace, message_rows, write_rows
 from tests.support.training_data import ROWS
+from tests.support.warm_training import train
 
 pytestmark = pytest.mark.trainer
 
@@ -127,7 +128,7 @@ def test_preferences_too(workspace: Path, method: str) -> None:
     settings["gradientAccumulationSteps"] = 2
     two = write_run(workspace, run_config(**common, **other, hyperparameters=settings))
 
-    assert finish_run(one) == 0, one.log()
+    assert train(one) == 0, one.log()
     assert finish_run(two) == 0, two.log()
     assert two.losses() == pytest.approx(one.losses(), abs=CLOSE)
     assert largest_difference(one, two) < CLOSE

@@ -9,7 +9,8 @@ import pytest
 
 from fettle_schema.run import ProgressEvent, RunResult
 from fettle_trainer.publish import directory_digest
-from tests.support.runs import RunFiles, finish_run, run_config, write_run
+from tests.support.runs import RunFiles, run_config, write_run
+from tests.support.warm_training import train
 
 pytestmark = pytest.mark.trainer
 
@@ -103,7 +104,7 @@ def test_only_the_last_checkpoints_are_kept_and_all_were_reported(uninterrupted:
 def test_the_same_run_again_publishes_the_same_bytes(workspace: Path, uninterrupted: RunFiles) -> None:
     files = write_run(workspace, run_config(checkpoint={"everySteps": 100}))
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     assert files.losses() == uninterrupted.losses()
     assert files.result()["output"] == uninterrupted.result()["output"]
 
@@ -116,7 +117,7 @@ def test_evaluation_is_measured_and_reported(workspace: Path) -> None:
     settings = {"maxSteps": 4, "evaluationSteps": 2, "loggingSteps": 2}
     files = write_run(workspace, run_config(dataset=dataset, hyperparameters=settings))
 
-    assert finish_run(files) == 0, files.log()
+    assert train(files) == 0, files.log()
     evaluations = [event for event in files.events() if event["kind"] == "evaluation"]
     assert [event["step"] for event in evaluations] == [2, 4]
     assert files.result()["metrics"]["evalLoss"] == evaluations[-1]["evalLoss"]

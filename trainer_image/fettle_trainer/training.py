@@ -140,13 +140,14 @@ def load_parts(run: Run, method: TrainingMethod, encoded: Path) -> TrainingParts
 
 
 def import_libraries(run: Run) -> None:
-    """Import torch and what stands on it, without what this run does not need: bitsandbytes costs seconds."""
+    """Import torch and what stands on it, without what this run does not need: bitsandbytes and wandb cost seconds."""
     config = run.config
     optimizer = config.hyperparameters.optimizer
     if optimizer in _BITSANDBYTES_OPTIMIZERS and not config.topology.uses_gpu:
         raise configuration_failure("spec.hyperparameters.optimizer", f"{optimizer} needs a GPU", "Use adamw_torch.")
     if optimizer not in _BITSANDBYTES_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
-        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type] # Python's way to say: not here
+        _leave_out("bitsandbytes")
+    _leave_out("wandb")  # a tracker that wants it has imported it before
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its version is pinned
     import transformers
     from transformers.utils import logging
@@ -154,6 +155,11 @@ def import_libraries(run: Run) -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_warning()
     transformers.set_seed(config.hyperparameters.seed)
+
+
+def _leave_out(library: str) -> None:
+    """Python's way to say that it is not installed; one that is loaded stays."""
+    sys.modules.setdefault(library, None)  # type: ignore[arg-type]
 
 
 def _encode(
