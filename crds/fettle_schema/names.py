@@ -25,6 +25,10 @@ ANNOTATION_DESCRIPTION = f"{GROUP}/description"
 ANNOTATION_RUN_NAME = f"{GROUP}/run-name"
 ANNOTATION_TEMPLATE_ID = f"{GROUP}/template-id"
 """Template of a dialect that filled what the request left out."""
+ANNOTATION_METADATA = f"{GROUP}/metadata"
+"""Pairs that the caller attached to the job, as a JSON object: labels could not hold every key."""
+ANNOTATION_OLLAMA = f"{GROUP}/ollama"
+"""Under which name the job's model is in Ollama, and since when, as a JSON object."""
 ANNOTATION_REQUEST_DIGEST = f"{GROUP}/request-digest"
 """Keyed digest of a request that came with an Idempotency-Key."""
 
@@ -55,6 +59,10 @@ def uid8(uid: str) -> str:
 def attempt_name(job_name: str, attempt: int) -> str:
     """Name of the batch Job, and of the ConfigMap, of one attempt."""
     return f"{job_name}-a{attempt}"
+
+
+PREFLIGHT_ATTEMPT = 0
+"""Number that the children of a preflight have: it comes before the first attempt."""
 
 
 def service_name(uid: str, attempt: int) -> str:

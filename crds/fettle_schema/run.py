@@ -23,8 +23,8 @@ class RunIdentity(Model):
     """Its namespace."""
     uid: str
     """Its uid."""
-    attempt: Annotated[int, Field(ge=1)]
-    """1 is the first."""
+    attempt: Annotated[int, Field(ge=0)]
+    """1 is the first; 0 is the preflight."""
 
 
 class RunStart(Model):
@@ -176,6 +176,8 @@ class RunResult(Model):
     """Commit of the base model, or digest of its files."""
     dataset_digest: str | None = None
     """Digest of the examples."""
+    estimate: dict[str, Any] | None = None
+    """Estimate of memory, computed from the model's configuration."""
     metrics: dict[str, Any] = {}
     """Final numbers: loss, evalLoss, trainSeconds, tokens, tokensPerSecond, peakMemoryBytes."""
     warnings: list[str] = []

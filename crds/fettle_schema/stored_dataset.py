@@ -19,6 +19,17 @@ DESCRIPTION_FILE = "dataset.json"
 _VERSION = re.compile(r"v([1-9][0-9]{0,8})")
 
 
+class TrajectorySelection(Model):
+    """Which trajectories a dataset was built from."""
+
+    limit: int
+    """At most this many trajectories, the newest ones."""
+    min_llm_calls: int
+    """Of those that have at least this many calls."""
+    example_counts: list[int] = []
+    """Examples of each trajectory that was taken, in the order of the rows: the newest trajectory first."""
+
+
 class DatasetDescription(Model):
     """`dataset.json`. Everything but the name may be absent; a reader takes a broken file for none."""
 
@@ -40,6 +51,8 @@ class DatasetDescription(Model):
     """Of the data, without this file."""
     example_count: int | None = None
     """Rows, where they were counted."""
+    trajectories: TrajectorySelection | None = None
+    """Where the rows were built from trajectories."""
     source: DatasetSource | None = None
     """Where the rows of a registered dataset are; absent where they lie beside this file."""
 

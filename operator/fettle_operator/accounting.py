@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from fettle_operator import pods as pod_facts
 from fettle_operator.draft import Draft
 from fettle_operator.plan import Manifest
+from fettle_schema.names import PREFLIGHT_ATTEMPT
 from fettle_schema.run import RunResult
 from fettle_schema.status import GpuSeconds
 from fettle_schema.vocabulary import ConditionType
@@ -27,7 +28,7 @@ def active_seconds(draft: Draft) -> float:
 
 def close_interval(draft: Draft, pods: list[Manifest], *, is_wasted: bool, reason: str, message: str) -> None:
     """The pods no longer run: Running=False, and the time is booked. Booked once: Running was true, or was missed."""
-    interval = _interval(draft, pods)
+    interval = _interval(draft, pods) if draft.attempt > PREFLIGHT_ATTEMPT else None
     if interval is not None:
         start, end = interval
         seconds = max(0.0, (end - start).total_seconds())

@@ -40,7 +40,7 @@ def start(draft: Draft) -> bool:
         return False
     refusal = draft.observation.refusal
     if refusal is not None:
-        _refused(draft, refusal)
+        refused(draft, refusal)
         return True
     if is_job_created(draft.status.conditions):
         if draft.live_pods:
@@ -48,12 +48,13 @@ def start(draft: Draft) -> bool:
         else:
             _again(draft, vanished(draft.attempt))
         return True
-    if not (_is_held_back(draft) or _is_too_early(draft)):
+    if not (is_held_back(draft) or _is_too_early(draft)):
         _create(draft)
     return True
 
 
-def _refused(draft: Draft, refusal: Refusal) -> None:
+def refused(draft: Draft, refusal: Refusal) -> None:
+    """The API server did not take a child: for ever, or for now."""
     if refusal.is_final:
         return end(draft, build_failure(FailureCode.POD_REFUSED, refusal.message, attempt=draft.attempt))
     draft.set(ConditionType.RUNNING, "False", "CreateForbidden", refusal.message)
@@ -68,7 +69,7 @@ def follow(draft: Draft) -> None:
     pods, attempt = draft.observation.pods_of(draft.attempt), draft.attempt
     own_command = draft.spec.runtime.command is not None
     verdict = judge(run, pods, draft.now, draft.patience, attempt=attempt, brings_own_command=own_command)
-    _resolve(draft, _run_config(draft), run)
+    _resolve(draft, run_config_of(draft), run)
     if draft.observation.status.checkpoints:
         newest = draft.observation.status.checkpoints[-1]
         draft.set(ConditionType.CHECKPOINT_AVAILABLE, "True", "Saved", f"{newest.name} of attempt {newest.attempt}")
@@ -151,7 +152,7 @@ def _exhausted(draft: Draft, verdict: Verdict) -> Failure:
     )
 
 
-def _is_held_back(draft: Draft) -> bool:
+def is_held_back(draft: Draft) -> bool:
     """Whether old pods, a missing source or foreign resources are in the way; ends the job if they will stay."""
     if draft.live_pods:
         draft.plan.look_again(_LEFTOVER_CHECK_SECONDS)
@@ -203,7 +204,7 @@ def _failed_at(run: Manifest) -> datetime | None:
 
 def _create(draft: Draft) -> None:
     observation, attempt = draft.observation, draft.attempt
-    run_config = _run_config(draft)
+    run_config = run_config_of(draft)
     children = [build_config_map(observation.job, run_config)]
     if draft.spec.resources.nodes > 1:
         children.append(build_service(observation.job, attempt))
@@ -216,7 +217,8 @@ def _create(draft: Draft) -> None:
     draft.set(ConditionType.RUNNING, "False", "Starting", message)
 
 
-def _run_config(draft: Draft) -> RunConfig:
+def run_config_of(draft: Draft) -> RunConfig:
+    """RunConfig of the newest attempt."""
     observation = draft.observation
     return build_run_config(
         observation.job,

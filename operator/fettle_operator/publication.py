@@ -3,6 +3,8 @@
 The Adapter is written before Complete=True; whoever crashes in between writes the same again.
 """
 
+from typing import Any
+
 from fettle_operator.acceptance import adapter_conflict
 from fettle_operator.builders import build_adapter, build_adapter_status
 from fettle_operator.draft import Draft
@@ -22,6 +24,7 @@ def conclude(draft: Draft, verdict: Verdict) -> None:
         update={
             "base_model_revision": result.base_model_revision or resolved.base_model_revision,
             "dataset_digest": result.dataset_digest or resolved.dataset_digest,
+            "estimate": _measured(result.estimate or resolved.estimate, result),
         }
     )
     output = result.output
@@ -35,6 +38,14 @@ def conclude(draft: Draft, verdict: Verdict) -> None:
     name = _plan_adapter(draft, result, output)
     draft.status.adapter = name
     return complete(draft, f"{verdict.message}; adapter {name}")
+
+
+def _measured(estimate: dict[str, Any] | None, result: RunResult) -> dict[str, Any] | None:
+    """The estimate, and beside it what was measured."""
+    peak = result.metrics.get("peakMemoryBytes")
+    if estimate is None or peak is None:
+        return estimate
+    return {**estimate, "measured": {"peakMemoryBytes": peak}}
 
 
 def _plan_adapter(draft: Draft, result: RunResult, output: OutputStatus) -> str:

@@ -12,8 +12,10 @@ from fettle_operator.endings import cancelled, end
 from fettle_operator.failures import build_failure
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Deletion, Plan
+from fettle_operator.preflight import preflight
 from fettle_operator.settings import OperatorSettings
 from fettle_operator.verdict import Outcome, is_ended, judge
+from fettle_schema.names import PREFLIGHT_ATTEMPT
 from fettle_schema.vocabulary import ConditionType, FailureCode
 
 
@@ -110,7 +112,7 @@ def _resume(draft: Draft) -> None:
 
 def _has_verdict(draft: Draft) -> bool:
     """Whether the run ended by itself, so that there is nothing left to suspend."""
-    if draft.run is None:
+    if draft.run is None or draft.attempt == PREFLIGHT_ATTEMPT:
         return False
     verdict = judge(
         draft.run,
@@ -127,7 +129,7 @@ def _has_verdict(draft: Draft) -> bool:
 def _accept(draft: Draft) -> bool:
     """Before the first attempt, and again before each one after a suspension."""
     if draft.holds(ConditionType.ADMITTED):
-        draft.set(ConditionType.ACCEPTED, "True", "Accepted")
+        _accepted(draft)
         return False
     conflict = adapter_conflict(draft.observation)
     if conflict is not None:
@@ -138,8 +140,17 @@ def _accept(draft: Draft) -> bool:
         draft.set(ConditionType.ACCEPTED, "False", obstruction.reason, obstruction.message)
         draft.plan.look_again(draft.settings.source_check_seconds)
         return True
-    draft.set(ConditionType.ACCEPTED, "True", "Accepted")
+    if preflight(draft):
+        return True
+    _accepted(draft)
     return False
+
+
+def _accepted(draft: Draft) -> None:
+    """What the preflight had to say stays the message."""
+    before = draft.find(ConditionType.ACCEPTED)
+    message = before.message if before is not None and before.status == "True" else ""
+    draft.set(ConditionType.ACCEPTED, "True", "Accepted", message)
 
 
 def _keep_deadlines(draft: Draft) -> bool:
@@ -212,4 +223,4 @@ _STEPS: tuple[Callable[[Draft], bool], ...] = (
     start,
     _follow,
 )
-"""DESIGN §4. Validation stands before what reads the spec. A preflight belongs between `_accept` and `_admit`."""
+"""DESIGN §4. Validation stands before what reads the spec."""

@@ -33,7 +33,7 @@ Rows = list[dict[str, str]]
 def watched(installation: Installation) -> Rows:
     """What `kubectl get tj` showed of a job, from its apply to its undisturbed end."""
     rows: Rows = []
-    job = installation.apply(training_job(UNDISTURBED, STEPS))
+    job = installation.apply(training_job(UNDISTURBED, STEPS, preflight="always"))
 
     def has_ended() -> bool:
         header, line = installation.kubectl("get", "tj", job).splitlines()
@@ -76,6 +76,25 @@ def test_an_applied_job_leaves_an_adapter(installation: Installation, trained: s
     assert trained in installation.kubectl("get", "adapters")
     assert (installation.workspace / status["output"]["path"] / "adapter_model.safetensors").is_file()
     assert status["progress"]["step"] == STEPS
+
+
+def test_a_preflight_ran_before_it_and_what_it_estimated_stands_beside_what_was_measured(
+    installation: Installation, trained: str
+) -> None:
+    runs = {run["metadata"]["name"] for run in installation.of_job("jobs", trained)}
+    assert runs == {f"{trained}-a0", f"{trained}-a1"}
+    estimate = installation.status(trained)["resolved"]["estimate"]
+    assert estimate["memory"]["expectedBytes"] > 0
+    assert estimate["measured"]["peakMemoryBytes"] > 0
+
+
+def test_what_a_preflight_finds_ends_the_job_before_it_runs(installation: Installation) -> None:
+    spec = {"adapter": {"type": "lora", "rank": 4, "targetModules": ["query"]}, "preflight": "always"}
+    job = installation.apply(training_job("hopeless", **spec))
+    status = installation.wait_for_phase(job, "Failed")
+    assert status["reason"] == "ConfigurationInvalid"
+    assert "spec.adapter.targetModules" in status["failure"]["message"]
+    assert [run["metadata"]["name"] for run in installation.of_job("jobs", job)] == [f"{job}-a0"]
 
 
 def test_kubectl_logs_shows_what_the_trainer_wrote(installation: Installation, trained: str) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong ends in Failed with its code, a sentence and a hint, and nothing half-written in `adapters/`."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -90,6 +91,23 @@ def test_a_missing_model_is_named(tmp_path: Path, tiny_model: Path) -> None:
     home = make_home(tmp_path / "home", tiny_model)
     status = failed_status(home, start(home, baseModel={"path": "models/absent"}))
     assert_failure(status, "ModelUnavailable", "models/absent", home / "workspace")
+
+
+def test_a_preflight_tells_everything_before_a_run_is_started(tmp_path: Path, tiny_model: Path) -> None:
+    home = make_home(tmp_path / "home", tiny_model)
+    hyperparameters = {"maxSteps": 40, "maxLength": 8}
+    adapter = {"rank": 4, "targetModules": ["query"]}
+    process = start(home, preflight="always", adapter=adapter, hyperparameters=hyperparameters)
+
+    status = failed_status(home, process)
+    assert_failure(status, "ConfigurationInvalid", "spec.adapter.targetModules", home / "workspace")
+    assert "1 more in jobs/tiny-" in status["failure"]["message"]
+    assert "attempts" not in status
+    (report,) = home.glob("workspace/jobs/*/preflight.json")
+    assert [failure["code"] for failure in json.loads(report.read_text())["failures"]] == [
+        "DatasetInvalid",
+        "ConfigurationInvalid",
+    ]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:

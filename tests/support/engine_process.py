@@ -44,7 +44,7 @@ class EngineProcess:
         """SIGTERM; the exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(60)
+            return self.process.wait(600)
         finally:
             self.process.kill()
 

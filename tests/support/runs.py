@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PATIENCE_SECONDS = 600.0
+"""Longest wait for a run of seconds: machines that test are busy."""
 UID = "1a2b3c4d-0000-4000-8000-000000000000"
 
 
@@ -110,7 +112,7 @@ def start_run(files: RunFiles, **changes: str) -> "subprocess.Popen[str]":
     )
 
 
-def finish_run(files: RunFiles, timeout_seconds: float = 120, **changes: str) -> int:
+def finish_run(files: RunFiles, timeout_seconds: float = PATIENCE_SECONDS, **changes: str) -> int:
     """Start the supervisor and wait for its exit code."""
     process = start_run(files, **changes)
     try:

@@ -8,13 +8,13 @@ import os
 import sys
 from multiprocessing import get_context
 
-from tests.support.runs import RunFiles, environment
+from tests.support.runs import PATIENCE_SECONDS, RunFiles, environment
 
 _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.support.imported_libraries"])
 
 
-def train(files: RunFiles, timeout_seconds: float = 120, **changes: str) -> int:
+def train(files: RunFiles, timeout_seconds: float = PATIENCE_SECONDS, **changes: str) -> int:
     """Do the run; its exit code. Its output is in log.txt."""
     process = _PROCESSES.Process(target=_run, args=(files, environment(files, **changes)))
     process.start()

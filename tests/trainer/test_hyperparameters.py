@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +134,9 @@ def built(workspace: Path, method: Method, **changes: Any) -> Iterator[Any]:
     """The trainer of a run, before it trains."""
     from fettle_trainer.job_files import job_files
     from fettle_trainer.progress import ProgressLog
-    from fettle_trainer.run import MODULES
+    from fettle_trainer.run import method_of
     from fettle_trainer.stopping import StopFlag
-    from fettle_trainer.training import TrainingMethod, assemble, load_parts
+    from fettle_trainer.training import assemble, load_parts
     from fettle_trainer.training_run import Run
 
     write_rows(workspace / "datasets" / "train.jsonl", ROWS.get(str(method), message_rows)(12))
@@ -146,14 +145,8 @@ def built(workspace: Path, method: Method, **changes: Any) -> Iterator[Any]:
     files = job_files(workspace, config.directory, 1)
     files.attempt_directory.mkdir(parents=True, exist_ok=True)
     run = Run(config, files, ProgressLog(files.metrics, 1), StopFlag())
-    module = import_module(f"fettle_trainer.methods.{MODULES[method]}")
-    (kind,) = (
-        one
-        for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, TrainingMethod) and one is not TrainingMethod
-    )
-    parts = load_parts(run, kind(config), files.attempt_directory / "encoded")
-    yield assemble(run, kind(config), parts, None)
+    parts = load_parts(run, method_of(config), files.attempt_directory / "encoded")
+    yield assemble(run, method_of(config), parts, None)
 
 
 def settings_of(method: Method) -> dict[str, Any]:

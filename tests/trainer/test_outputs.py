@@ -28,14 +28,14 @@ def test_a_run_merges_pushes_and_is_tracked_and_a_failed_push_is_repeated_alone(
     changes = {"output": output, "tracking": {"tensorboard": True}, "hyperparameters": {"maxSteps": 3}}
     files = write_run(workspace, run_config(**changes))
 
-    assert finish_run(files, timeout_seconds=300, **environment) == 75, files.log()
+    assert finish_run(files, **environment) == 75, files.log()
     failed = files.result()
     assert failed["failure"]["code"] == "PushFailed"
     assert (workspace / failed["output"]["path"] / "adapter_model.safetensors").is_file()
 
     hub.failures.clear()
     again = write_run(workspace, run_config(**changes, job={"attempt": 2}))
-    assert finish_run(again, timeout_seconds=120, **environment) == 0, again.log()
+    assert finish_run(again, **environment) == 0, again.log()
     result = again.result()
     assert result["output"] == failed["output"]
     assert (workspace / result["mergedOutput"]["path"] / "model.safetensors").is_file()

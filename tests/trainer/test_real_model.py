@@ -58,7 +58,7 @@ def test_a_real_model_learns(home: Home, name: str) -> None:
     )
     files = write_run(home.workspace, config)
 
-    assert finish_run(files, timeout_seconds=500, OMP_NUM_THREADS="2") == 0, files.log()
+    assert finish_run(files, OMP_NUM_THREADS="2") == 0, files.log()
     losses = files.losses()
     assert len(losses) == 6
     assert all(math.isfinite(loss) for loss in losses.values())

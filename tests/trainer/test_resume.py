@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.outcomes import assert_equal_outcome, copy_job
-from tests.support.runs import RunFiles, finish_run, run_config, start_run, write_run
+from tests.support.runs import PATIENCE_SECONDS, RunFiles, finish_run, run_config, start_run, write_run
 from tests.support.warm_training import train
 
 pytestmark = pytest.mark.trainer
@@ -59,10 +59,10 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_used(workspace: Path,
 def interrupt(files: RunFiles, number: int, at_step: int) -> int:
     """Start a run, signal it when it has come to `at_step`, and wait for its exit code."""
     process = start_run(files)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while at_step not in files.losses():
         assert process.poll() is None, files.log()
         assert time.monotonic() < deadline, files.log()
         time.sleep(0.01)
     process.send_signal(number)
-    return process.wait(60)
+    return process.wait(PATIENCE_SECONDS)

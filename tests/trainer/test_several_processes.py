@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.outcomes import CLOSE, assert_equal_outcome, largest_difference
 from tests.support.process_tree import descendants, is_alive, process_of_rank
-from tests.support.runs import RunFiles, finish_run, run_config, start_run, write_run
+from tests.support.runs import PATIENCE_SECONDS, RunFiles, finish_run, run_config, start_run, write_run
 from tests.support.tiny_model import make_workspace, message_rows, write_rows
 from tests.support.training_data import ROWS
 from tests.support.warm_training import train
@@ -149,7 +149,7 @@ def test_kto_learns_in_two_processes(workspace: Path) -> None:
 def start_at_step(files: RunFiles, step: int, **changes: Any) -> "subprocess.Popen[str]":
     """A run that has come to `step`."""
     process = start_run(files, **changes)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while step not in files.losses():
         assert process.poll() is None, files.log()
         assert time.monotonic() < deadline, files.log()

@@ -12,7 +12,8 @@ from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.devices import Precision, torch_dtype
 from fettle_trainer.failures import TrainerFailure, is_disk_full
 
-_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+_DESCRIPTION_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+_HUB_FILES = [*_DESCRIPTION_FILES, "*.safetensors"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,11 @@ class BaseModel:
     """Commit on the hub, or `sha256:…` of what identifies local files."""
 
 
-def resolve_base_model(spec: BaseModelSpec, workspace: Path) -> BaseModel:
-    """The model's directory: `path`, else `models/<id>` in the workspace, else the hub and its cache."""
+def resolve_base_model(spec: BaseModelSpec, workspace: Path, *, with_weights: bool = True) -> BaseModel:
+    """The model's directory: `path`, else `models/<id>` in the workspace, else the hub and its cache.
+
+    Without weights, only what describes the model is fetched from the hub.
+    """
     if spec.path is not None:
         directory = workspace / spec.path
         _require_model(directory, f"spec.baseModel.path: {spec.path!r}")
@@ -36,7 +40,7 @@ def resolve_base_model(spec: BaseModelSpec, workspace: Path) -> BaseModel:
     local = workspace / MODELS / spec.id
     if (local / "config.json").is_file():
         return BaseModel(spec.id, local, revision_of_files(local))
-    snapshot = _download(spec.id, spec.revision)
+    snapshot = _download(spec.id, spec.revision, _HUB_FILES if with_weights else _DESCRIPTION_FILES)
     _require_model(snapshot, f"spec.baseModel.id: {spec.id!r}")
     return BaseModel(spec.id, snapshot, snapshot.name)
 
@@ -91,6 +95,19 @@ def load_causal_model(model: BaseModel, precision: Precision, attention: str, qu
         raise _unusable(model, "its weights cannot be loaded", error) from error
 
 
+def load_skeleton(model: BaseModel) -> Any:
+    """The model's layers without weights: what they are called and how large they are."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(model.directory, local_files_only=True)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # whatever a foreign directory makes the library raise, it is this directory
+        raise _unusable(model, "its configuration describes no model that can be trained", error) from error
+
+
 def stored_dtype(model: BaseModel) -> Any:
     """The dtype of the model's files, as its configuration tells; fp32 where it does not."""
     import torch
@@ -127,7 +144,7 @@ def _require_model(directory: Path, subject: str) -> None:
         )
 
 
-def _download(model_id: str, revision: str | None) -> Path:
+def _download(model_id: str, revision: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -139,7 +156,7 @@ def _download(model_id: str, revision: str | None) -> Path:
 
     subject = f"spec.baseModel.id: {model_id!r}"
     try:
-        return Path(snapshot_download(model_id, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(model_id, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         message, hint = "is gated", "Accept its terms on the hub and give HF_TOKEN by spec.credentials.secretName."
         raise TrainerFailure(ExitCode.MODEL, f"{subject} {message}", hint) from error

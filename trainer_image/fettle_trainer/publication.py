@@ -10,6 +10,7 @@ from fettle_schema.run import RunResult
 from fettle_schema.status import OutputStatus
 from fettle_schema.vocabulary import ExitCode
 from fettle_trainer.devices import peak_memory_bytes
+from fettle_trainer.estimates import estimate_manifest
 from fettle_trainer.models import BaseModel, stored_dtype
 from fettle_trainer.publish import PublishedArtifact, publish_adapter, publish_model
 from fettle_trainer.training_run import Run
@@ -24,6 +25,7 @@ def publish(
         step=run.step,
         base_model_revision=base.revision,
         dataset_digest=dataset.digest,
+        estimate=estimate_manifest(run.config, base),
         metrics=_metrics(run, trainer, dataset, seconds),
     )
     if run.config.adapter.type is AdapterType.NONE:

@@ -8,10 +8,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -32,6 +32,9 @@ from fettle_trainer.stopping import StopFlag, StopRequested
 from fettle_trainer.tracking import Trackers, open_trackers
 from fettle_trainer.training_run import RestartRequested, Run
 from fettle_trainer.verdict import RESTART, failure_result
+
+if TYPE_CHECKING:
+    from fettle_trainer.training import TrainingMethod
 
 MODULES = {
     Method.SFT: "sft",
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     processes = Processes.of(environment)
     processes.settle()
     try:
-        config, files = _open(arguments, environment)
+        config, files = open_run(arguments, environment)
     except TrainerFailure as failure:
         print(f"{failure.code}: {failure.message}. {failure.hint}".rstrip(), flush=True)
         return _end(processes, None, failure_result(failure))
@@ -107,7 +110,8 @@ def refuse_foreign(config: RunConfig) -> None:
             raise configuration_failure(f"spec.hyperparameters.{name}", what, "Leave it out.")
 
 
-def _open(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[RunConfig, JobFiles]:
+def open_run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[RunConfig, JobFiles]:
+    """The RunConfig that the command line names, and where the run reads and writes; TrainerFailure (64)."""
     workspace = environment.get(names.ENV_WORKSPACE)
     if len(arguments) != 1 or not workspace:
         raise configuration_failure("usage", f"{names.ENV_WORKSPACE}=DIR python -m fettle_trainer.run RUN_JSON")
@@ -148,7 +152,7 @@ def _conclude(run: Run) -> RunResult:
         require_finish(run.config, os.environ)
         if run.config.method in ALONE and not run.processes.is_first:
             return RunResult(exit_code=int(ExitCode.DONE))
-        result = find_published(run.files) or _method(run.config.method)(run)
+        result = find_published(run.files) or _module(run.config.method).run(run)
         return finish(run, result) if run.processes.is_first else result
     except StopRequested:
         return _stopped(run)
@@ -191,10 +195,14 @@ def _leave(path: Path, value: object) -> None:
         print(f"{path.name} could not be written: {error}", flush=True)
 
 
-def _method(method: Method) -> Callable[[Run], RunResult]:
-    module = import_module(f"fettle_trainer.methods.{MODULES[method]}")
-    run: Callable[[Run], RunResult] = module.run
-    return run
+def method_of(config: RunConfig) -> "TrainingMethod":
+    """What the method of a training does differently from the others."""
+    method: TrainingMethod = _module(config.method).METHOD(config)
+    return method
+
+
+def _module(method: Method) -> Any:
+    return import_module(f"fettle_trainer.methods.{MODULES[method]}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What every training method does, read top to bottom: data, model, trainer, save. What differs is a TrainingMethod."""
 
+import gc
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,12 +151,26 @@ def import_libraries(run: Run) -> None:
         _leave_out("bitsandbytes")
     _leave_out("wandb")  # a tracker that wants it has imported it before
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its version is pinned
-    import transformers
-    from transformers.utils import logging
+    with _collector_at_rest():
+        import peft  # noqa: F401 - here, not in the middle of the work
+        import transformers
+        import trl.trainer.utils  # noqa: F401 - the same
+        from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_warning()
     transformers.set_seed(config.hyperparameters.seed)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Imports make half a million objects that stay: looking for garbage among them takes a tenth of their time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _leave_out(library: str) -> None:
@@ -166,11 +182,29 @@ def _encode(
     run: Run, method: TrainingMethod, examples: Sequence[Any], tokenizer: Any, batch: MicroBatch, path: Path
 ) -> Any:
     """The examples as a dataset on disk; None if there are none."""
-    encoder, part = method.encoder(tokenizer), path.name
-    rows = write_dataset(method.arrange(encode_all(examples, encoder), batch), path.with_suffix(".arrow"))
+
+    def write(rows: Iterator[EncodedRow]) -> Any:
+        return write_dataset(method.arrange(rows, batch), path.with_suffix(".arrow"))
+
+    return encode(run, path.name, examples, method.encoder(tokenizer), method.max_length, write)
+
+
+def encode(
+    run: Run,
+    part: str,
+    examples: Sequence[Any],
+    encoder: Encoder,
+    max_length: int,
+    keep: Callable[[Iterator[EncodedRow]], Any],
+) -> Any:
+    """Give the rows of all examples to `keep`, which answers None if there were none; say what was noticed.
+
+    `part` is training or evaluation. TrainerFailure (65) if there are examples, and nothing is left of any.
+    """
+    rows = keep(encode_all(examples, encoder))
     notes, warn = encoder.notes, run.progress.warn
     if notes.lengths:
-        found = token_statistics(notes.lengths, method.max_length)
+        found = token_statistics(notes.lengths, max_length)
         note_statistics(run, part, found.to_json())
         print(f"{part}: {found.example_count} examples, tokens p50 {found.p50}, p95 {found.p95}, max {found.max}")
     if notes.truncated:
@@ -182,7 +216,7 @@ def _encode(
     if examples and rows is None:
         raise TrainerFailure(
             ExitCode.DATASET,
-            f"no {part} example has an answer within maxLength ({method.max_length} tokens)",
+            f"no {part} example has an answer within maxLength ({max_length} tokens)",
             "Raise spec.hyperparameters.maxLength or shorten the examples.",
         )
     return rows

@@ -42,3 +42,6 @@ class ContrastivePreferenceOptimization(TrainingMethod):
             **({"simpo_gamma": self.settings.simpo_gamma} if is_simpo else {}),
         )
         return Trainer(args=config, **parts)
+
+
+METHOD = ContrastivePreferenceOptimization

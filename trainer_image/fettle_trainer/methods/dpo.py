@@ -44,3 +44,6 @@ class DirectPreferenceOptimization(TrainingMethod):
         trainer = as_they_are(self.guarded(DPOTrainer))(args=config, **parts)
         settle_reference(trainer.model, is_fresh=self.is_fresh_adapter)
         return trainer
+
+
+METHOD = DirectPreferenceOptimization

@@ -51,3 +51,6 @@ class KahnemanTverskyOptimization(TrainingMethod):
         trainer = as_they_are(self.guarded(KTOTrainer))(args=config, **parts)
         settle_reference(trainer.model, is_fresh=self.is_fresh_adapter)
         return trainer
+
+
+METHOD = KahnemanTverskyOptimization

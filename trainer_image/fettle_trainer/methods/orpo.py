@@ -36,3 +36,6 @@ class OddsRatioPreferenceOptimization(TrainingMethod):
             disable_dropout=False,  # it would silence spec.adapter.dropout
         )
         return Trainer(args=config, **parts)
+
+
+METHOD = OddsRatioPreferenceOptimization

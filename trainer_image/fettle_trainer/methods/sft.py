@@ -35,3 +35,6 @@ class SupervisedFineTuning(TrainingMethod):
         )
         collator = AnswerCollator(parts["processing_class"].pad_token_id)
         return self.guarded(SFTTrainer)(args=config, data_collator=collator, **parts)
+
+
+METHOD = SupervisedFineTuning
