@@ -87,7 +87,7 @@ verify: .venv/installed ## format, lint, types, import contracts, generated file
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
 	$(SAY) "types"
-	@$(RUN)/mypy
+	@$(RUN)/mypy --cache-dir $(FETTLE_CACHE)/mypy
 	$(SAY) "import contracts"
 	@$(RUN)/lint-imports
 	$(SAY) "generated files"

@@ -1,5 +1,6 @@
 """The facade put together: the main application with every dialect below its prefix, and one for each port."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -7,13 +8,21 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from fettle_api.access_log import AccessLog
+from fettle_api.adapters import Adapters
 from fettle_api.auth import Authenticator, build_authenticator
 from fettle_api.dialects.ainode.routes import AINODE
+from fettle_api.dialects.cluster.routes import CLUSTER
 from fettle_api.dialects.dialect import Dialect
+from fettle_api.dialects.merlina.routes import MERLINA
+from fettle_api.dialects.milady.routes import MILADY
+from fettle_api.dialects.openai.routes import OPENAI
+from fettle_api.dialects.qlora.routes import QLORA
 from fettle_api.documentation import add_documentation
+from fettle_api.gpus import Gpus, UnknownGpus
 from fettle_api.guards import Guard, render_errors
 from fettle_api.logs import LogSource
 from fettle_api.receiver import build_receiver
@@ -22,10 +31,11 @@ from fettle_api.service import Service, build_service
 from fettle_api.settings import ApiSettings
 from fettle_api.store import Store
 from fettle_api.token_reviews import PodTokens
+from fettle_api.webhooks.sender import WebhookSender, build_sender
 from fettle_client.protocol import ResourceClient
 from fettle_schema.base import VERSION
 
-DIALECTS = (AINODE,)
+DIALECTS = (AINODE, CLUSTER, MERLINA, MILADY, OPENAI, QLORA)
 
 
 def create_app(
@@ -34,6 +44,7 @@ def create_app(
     workspace: Path,
     logs: LogSource,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    gpus: Gpus | None = None,
 ) -> FastAPI:
     """The main application. `app.state.ports` holds, by dialect, what belongs on a port of its own;
     `app.state.store` is what all of them read through.
@@ -42,39 +53,59 @@ def create_app(
     """
     store = Store(client, settings.namespace, settings.cache_timeout_seconds)
     reports = Reports(store, settings.progress_interval_seconds)
-    service = build_service(settings, client, store, workspace, logs, clock)
+    service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus())
+    reports.subscribe(service.live.wake)
+
+    webhooks = build_sender(settings, client, store, service.outbound, workspace, clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store.start()
+        service.adapters.start()
+        webhooks.start()
         yield
+        await webhooks.stop()
+        await service.live.stop()
+        await service.benchmarks.stop()
+        await service.ollama_imports.stop()
         await reports.stop()
+        await service.adapters.stop()
         await store.stop()
 
     app = _application(lifespan)
     render_errors(app, _render)
     app.add_middleware(AccessLog)
-    _add_health(app, store)
+    _add_health(app, store, service.adapters, webhooks)
     app.include_router(build_receiver(store, PodTokens(client, settings.namespace), reports))
-    authenticator = build_authenticator(settings)
+    authenticator = build_authenticator(settings, client)
     ports: dict[str, ASGIApp] = {}
     for dialect in DIALECTS:
         application = _dialect_application(dialect, service, settings, authenticator)
-        app.mount(f"/{dialect.name}", application)
-        ports[dialect.name] = AccessLog(application)
-    app.state.ports, app.state.store = ports, store
+        app.router.routes.append(_WholeMount(dialect.mount_path, application))
+        if dialect.prefix is None:
+            ports[dialect.name] = AccessLog(application)
+    app.state.ports, app.state.store, app.state.adapters = ports, store, service.adapters
     return app
+
+
+class _WholeMount(Mount):
+    """Everything below a prefix: the framework's own pattern leaves out paths that hold a line feed."""
+
+    def __init__(self, path: str, app: ASGIApp) -> None:
+        super().__init__(path, app)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
 
 def _dialect_application(
     dialect: Dialect, service: Service, settings: ApiSettings, authenticator: Authenticator
 ) -> FastAPI:
     application = _application()
-    application.include_router(dialect.build_router(service, settings))
+    router = dialect.build_router(service, settings)
+    application.include_router(router)
     add_documentation(
         application, dialect.title, VERSION, dialect.error_model, dialect.openapi_path, dialect.page_paths
     )
-    application.add_middleware(Guard, authenticator=authenticator, render=dialect.render_error)
+    application.add_middleware(Guard, authenticator=authenticator, render=dialect.render_error, routes=router.routes)
     render_errors(application, dialect.render_error)
     return application
 
@@ -89,15 +120,18 @@ def _application(lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI
     )
 
 
-def _add_health(app: FastAPI, store: Store) -> None:
+def _add_health(app: FastAPI, store: Store, adapters: Adapters, webhooks: WebhookSender) -> None:
+    def is_alive() -> bool:
+        return store.is_alive and adapters.is_alive and webhooks.is_alive
+
     @app.get("/healthz")
     async def healthz(response: Response) -> dict[str, str]:
-        response.status_code = 200 if store.is_alive else 503
-        return {"status": "ok" if store.is_alive else "the watch has ended; restart this process"}
+        response.status_code = 200 if is_alive() else 503
+        return {"status": "ok" if is_alive() else "a background task has ended; restart this process"}
 
     @app.get("/readyz")
     async def readyz(response: Response) -> dict[str, str]:
-        is_ready = store.is_ready and store.is_alive
+        is_ready = store.is_ready and is_alive()
         response.status_code = 200 if is_ready else 503
         return {"status": "ok" if is_ready else "waiting for the first list of resources"}
 

@@ -1,30 +1,39 @@
-"""Who calls, and whether the browser they use may speak for them. Decides on headers alone; keeps no session."""
+"""Who calls, what they may do, and whether the browser they use may speak for them. Keeps no session."""
 
 import base64
 import binascii
 import hashlib
 import hmac
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from starlette.datastructures import Headers
 
+from fettle_api.access import Access
+from fettle_api.access_reviews import AccessReviews
 from fettle_api.errors import ForbiddenError, UnauthenticatedError
 from fettle_api.models import Principal
 from fettle_api.settings import ApiSettings, is_loopback
+from fettle_client.protocol import ResourceClient
+
+Wanted: TypeAlias = Callable[[], Access | None]
+"""Tells which right a request needs; for those who decide on rights."""
 
 
 class Authenticator(Protocol):
     """Decides on one request."""
 
-    def authenticate(self, headers: Headers) -> Principal:
-        """Raises UnauthenticatedError, ForbiddenError."""
+    async def authenticate(self, headers: Headers, wanted: Wanted) -> Principal:
+        """Raises UnauthenticatedError, ForbiddenError, UnavailableError."""
         ...
 
 
-def build_authenticator(settings: ApiSettings) -> Authenticator:
+def build_authenticator(settings: ApiSettings, client: ResourceClient) -> Authenticator:
     """The authenticator that the settings ask for; reads the key's file."""
     if settings.authentication == "none":
         return LoopbackAuthenticator(settings.allowed_hosts, settings.allowed_origins)
+    if settings.authentication == "token":
+        return TokenAuthenticator(AccessReviews(client, settings.namespace), settings.allowed_origins)
     if settings.api_key_file is None:
         raise ValueError("authentication 'apikey' needs api_key_file (FETTLE_API_API_KEY_FILE)")
     return ApiKeyAuthenticator(settings.api_key_file.read_text().strip(), settings.allowed_origins)
@@ -37,7 +46,7 @@ class LoopbackAuthenticator:
         self._allowed_hosts = allowed_hosts
         self._allowed_origins = allowed_origins
 
-    def authenticate(self, headers: Headers) -> Principal:
+    async def authenticate(self, headers: Headers, wanted: Wanted) -> Principal:
         name = _host_name(headers.get("host", ""))
         if not is_loopback(name) and name not in self._allowed_hosts:
             raise ForbiddenError(f"host {name!r} is not this machine; add it to FETTLE_API_ALLOWED_HOSTS or use a key")
@@ -54,20 +63,30 @@ class ApiKeyAuthenticator:
         self._digest = _digest(key)
         self._allowed_origins = allowed_origins
 
-    def authenticate(self, headers: Headers) -> Principal:
-        scheme, _, value = headers.get("authorization", "").partition(" ")
-        if "x-api-key" in headers:
-            given = headers["x-api-key"]
-        elif scheme.lower() == "bearer":
-            given = value.strip()
-        elif scheme.lower() == "basic":
-            check_origin(headers, self._allowed_origins)  # browsers send Basic credentials by themselves
-            given = _basic_password(value.strip())
-        else:
+    async def authenticate(self, headers: Headers, wanted: Wanted) -> Principal:
+        given = _credential(headers, self._allowed_origins)
+        if given is None:
             raise UnauthenticatedError("an API key is needed: Authorization: Bearer <key>, or X-API-Key: <key>")
         if not hmac.compare_digest(_digest(given), self._digest):
             raise UnauthenticatedError("the API key is not valid")
         return Principal("api-key")
+
+
+class TokenAuthenticator:
+    """Tokens of the cluster: the API server says whose they are, and its Roles what their owners may do."""
+
+    def __init__(self, reviews: AccessReviews, allowed_origins: frozenset[str]) -> None:
+        self._reviews, self._allowed_origins = reviews, allowed_origins
+
+    async def authenticate(self, headers: Headers, wanted: Wanted) -> Principal:
+        token = _credential(headers, self._allowed_origins)
+        if not token:
+            raise UnauthenticatedError("a token of the cluster is needed: Authorization: Bearer <token>")
+        user = await self._reviews.identify(token)
+        access = wanted()
+        if access is not None:
+            await self._reviews.require(user, access)
+        return Principal(user.name)
 
 
 def check_origin(headers: Headers, allowed_origins: frozenset[str]) -> None:
@@ -77,6 +96,19 @@ def check_origin(headers: Headers, allowed_origins: frozenset[str]) -> None:
         return
     if origin.partition("://")[2].lower() != headers.get("host", "").lower():
         raise ForbiddenError(f"pages of {origin!r} may not call; add the origin to FETTLE_API_ALLOWED_ORIGINS")
+
+
+def _credential(headers: Headers, allowed_origins: frozenset[str]) -> str | None:
+    """What comes as X-API-Key, Bearer or Basic password; None if nothing does. Raises ForbiddenError."""
+    if "x-api-key" in headers:
+        return headers["x-api-key"]
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        check_origin(headers, allowed_origins)  # browsers send Basic credentials by themselves
+        return _basic_password(value.strip())
+    return None
 
 
 def _host_name(host: str) -> str:

@@ -82,6 +82,48 @@ class DatasetRefusedError(FettleError):
     code = "DatasetRefused"
 
 
+class AdapterNotFoundError(FettleError):
+    """No such Adapter, confirmed at the API server."""
+
+    code = "AdapterNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"adapter {name!r} not found")
+
+
+class NothingLoadedError(FettleError):
+    """No adapter is loaded, and the request was for the one that is."""
+
+    code = "NothingLoaded"
+
+
+class NoEngineError(FettleError):
+    """This installation has no serving engine."""
+
+    code = "NoEngine"
+
+
+class EngineRefusedError(FettleError):
+    """The serving engine does not do what it was asked; says why in its words."""
+
+    code = "EngineRefused"
+
+
+class EngineUnavailableError(FettleError):
+    """The serving engine cannot be reached, or failed."""
+
+    code = "EngineUnavailable"
+
+
+class TrajectoryNotFoundError(FettleError):
+    """No such trajectory."""
+
+    code = "TrajectoryNotFound"
+
+    def __init__(self, trajectory_id: str) -> None:
+        super().__init__(f"trajectory {trajectory_id[:128]!r} not found")
+
+
 class DocumentNotFoundError(FettleError):
     """No such template or configuration."""
 
@@ -120,6 +162,24 @@ class JobRunningError(FettleError):
         self.job_name = job_name
 
 
+class BenchmarkRunningError(FettleError):
+    """Scores are being made, and not there yet."""
+
+    code = "BenchmarkRunning"
+
+
+class BenchmarkFailedError(FettleError):
+    """The model could not be scored; says why."""
+
+    code = "BenchmarkFailed"
+
+
+class ImportRefusedError(FettleError):
+    """The model cannot be imported as it is; says why, and what to do."""
+
+    code = "ImportRefused"
+
+
 class IdempotencyKeyError(FettleError):
     """The Idempotency-Key cannot be one."""
 
@@ -142,6 +202,18 @@ class RemoteError(FettleError):
     """The server behind a caller's URL failed. Says nothing of its answer."""
 
     code = "Remote"
+
+
+class OllamaRefusedError(FettleError):
+    """Ollama does not take a model; in its own words."""
+
+    code = "OllamaRefused"
+
+
+class SlowFollowerError(FettleError):
+    """Somebody who follows jobs does not read what happens, and is no longer told."""
+
+    code = "SlowFollower"
 
 
 class UnauthenticatedError(FettleError):
@@ -174,15 +246,25 @@ _STATUS: Mapping[type[FettleError], int] = {
     StorageFullError: 507,
     DatasetNotFoundError: 404,
     DatasetRefusedError: 400,
+    AdapterNotFoundError: 404,
+    NothingLoadedError: 400,
+    NoEngineError: 503,
+    EngineRefusedError: 400,
+    EngineUnavailableError: 502,
     DocumentNotFoundError: 404,
+    TrajectoryNotFoundError: 404,
     CheckpointNotFoundError: 404,
     JobStateError: 409,
     NothingToMergeError: 400,
     JobRunningError: 409,
+    BenchmarkRunningError: 409,
+    ImportRefusedError: 409,
+    BenchmarkFailedError: 409,
     IdempotencyKeyError: 400,
     IdempotencyConflictError: 422,
     UrlError: 400,
     RemoteError: 502,
+    OllamaRefusedError: 502,
     UnauthenticatedError: 401,
     ForbiddenError: 403,
     NotReadyError: 503,

@@ -1,24 +1,28 @@
-"""The port to an estimate of memory and time, and what can be told without one. Makes nothing up.
+"""Memory and time of a job before it exists, from its model's config.json and from what finished jobs have measured.
 
-`KnownFacts` stands in until `fettle_schema.estimate` exists: it counts parameters, and the memory of weights only.
+Where no config.json is known, the size that the model's name states gives a lower bound, which the notes call so.
 """
 
-import asyncio
-import json
 import math
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from fettle_api.errors import FileMissingError
-from fettle_api.resolution import resolve_model
-from fettle_api.workspace import Workspace
-from fettle_schema.errors import InvalidManifestError
+from pydantic import ValidationError
 
-_MAX_HEADER_BYTES = 16 * 1024 * 1024
-_MAX_FILES = 200
+from fettle_api.base_models import BaseModels
+from fettle_api.jobs import Jobs
+from fettle_api.models import JobView
+from fettle_schema.adapter_parameters import AdapterType
+from fettle_schema.estimate.duration import Measurement, measured_speed
+from fettle_schema.estimate.errors import EstimateError
+from fettle_schema.estimate.gpus import Gpu
+from fettle_schema.estimate.job_estimate import JobEstimate, KnownFacts, estimate_job
+from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.vocabulary import Phase
+
+_CPU = "cpu"
 _SIZE_IN_NAME = re.compile(r"(?<![0-9A-Za-z.])(\d+(?:\.\d+)?)\s*([bm])(?![A-Za-z0-9])", re.IGNORECASE)
 _BYTES_OF_WEIGHT = {"lora": 2.0, "qlora": 0.52, "none": 2.0}
 """bf16; nf4 with double quantization has 4.127 bits."""
@@ -33,67 +37,91 @@ class Estimate:
     examples_per_second: float | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
-    """What the numbers leave out."""
+    """What the numbers rest on, and what they leave out."""
+    details: Mapping[str, Any] | None = None
+    """The whole estimate, as `status.resolved.estimate` holds it."""
 
 
-class Estimator(Protocol):
-    """Judges a job before it exists."""
+class Estimates:
+    """Judges jobs that nobody has submitted yet; `gpu` is what they would run on."""
+
+    def __init__(self, models: BaseModels, jobs: Jobs, gpu: Gpu) -> None:
+        self._models, self._jobs, self._gpu = models, jobs, gpu
 
     async def estimate(self, base_model: str, spec: Mapping[str, Any], example_count: int | None) -> Estimate:
         """`base_model` is what a request names; `spec` is the rest of a TrainingJob's."""
-        ...
+        config = await self._models.config(base_model)
+        if config is None:
+            return _stated(base_model, spec, "the model's config.json is not in the workspace")
+        name = self._models.resolved_name(base_model)
+        measurements = _measurements(await self._jobs.all(), self._gpu)
+        facts = KnownFacts(examples=example_count, measurements=measurements)
+        rest = {field: value for field, value in spec.items() if field != "dataset"}  # it may have no source yet
+        try:
+            parsed = TrainingJobSpec.model_validate({"baseModel": {"id": name}, **rest})
+            found = estimate_job(parsed, config, gpu=self._gpu, model=name, known=facts)
+        except EstimateError as error:
+            return _stated(base_model, spec, str(error))
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            return _stated(base_model, spec, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
+        return self._of(found, parsed, example_count, measurements, name)
 
-
-class KnownFacts:
-    """Parameters from the model's files in the workspace, else from its name."""
-
-    def __init__(self, workspace: Workspace, model_aliases: Mapping[str, str]) -> None:
-        self._workspace, self._aliases = workspace, model_aliases
-
-    async def estimate(self, base_model: str, spec: Mapping[str, Any], example_count: int | None) -> Estimate:
-        """See Estimator."""
-        count = await asyncio.to_thread(self._parameter_count, base_model)
-        if count is None:
-            return Estimate(notes=("the model is not in the workspace, and its name tells no size",))
-        bytes_of_weight = _BYTES_OF_WEIGHT.get(spec.get("adapter", {}).get("type", "lora"), 2.0)
+    def _of(
+        self,
+        found: JobEstimate,
+        spec: TrainingJobSpec,
+        example_count: int | None,
+        measurements: list[Measurement],
+        name: str,
+    ) -> Estimate:
+        per_second, seconds, label = None, None, f"speed on a {_CPU} is known only once a job has finished there"
+        if found.settings.device == _CPU:
+            speed = measured_speed(measurements, gpu=_CPU, model=name, settings=found.settings)
+        else:
+            speed = found.speed
+        if speed is not None:
+            per_second, label = round(speed.expected / found.settings.length, 3), speed.label
+        if per_second and example_count is not None:
+            seconds = round(example_count * (spec.hyperparameters.epochs or 3.0) / per_second, 1)
         return Estimate(
-            parameter_count=count,
-            memory_bytes_per_node=math.ceil(count * bytes_of_weight),
-            notes=("memory counts the weights of the base model only", "speed is not known before training"),
+            parameter_count=found.shape.parameters,
+            memory_bytes_per_node=found.memory.expected * max(1, spec.resources.gpus_per_node),
+            examples_per_second=per_second,
+            seconds=seconds,
+            notes=(label, *found.memory.notes),
+            details=found.manifest(),
         )
 
-    def _parameter_count(self, name: str) -> int | None:
-        try:
-            model = resolve_model(name, self._aliases, self._workspace.exists)
-        except InvalidManifestError:
-            return None
-        if "path" in model:
-            counted = self._counted(model["path"])
-            if counted:
-                return counted
-        return _stated_size(str(model.get("id") or model.get("path")))
 
-    def _counted(self, path: str) -> int:
-        try:
-            files = [file.name for file in self._workspace.list_files(path) if file.name.endswith(".safetensors")]
-            return sum(self._counted_in(f"{path}/{name}") for name in files[:_MAX_FILES])
-        except FileMissingError:
-            return 0
+def _measurements(jobs: Iterable[JobView], gpu: Gpu) -> list[Measurement]:
+    """What jobs that succeeded have measured; all GPUs of an installation count as the one that it names."""
+    found = []
+    for job in jobs:
+        progress, spec = job.status.progress, job.spec
+        if job.phase is Phase.SUCCEEDED and progress is not None and progress.tokens_per_second:
+            gpus = spec.resources.gpus_per_node
+            found.append(
+                Measurement(
+                    gpu=gpu.name if gpus else _CPU,
+                    model=spec.base_model.id or spec.base_model.path or "",
+                    method=spec.method,
+                    adapter=AdapterType(spec.adapter.type or AdapterType.LORA),
+                    tokens_per_second=progress.tokens_per_second,
+                    processes=max(1, gpus) * spec.resources.nodes,
+                )
+            )
+    return found
 
-    def _counted_in(self, path: str) -> int:
-        """Elements of all tensors, from the header: eight bytes of length, then JSON."""
-        file = self._workspace.open_file(path)
-        try:
-            length = int.from_bytes(os.pread(file.descriptor, 8, 0), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, file.size_bytes):
-                return 0
-            header = json.loads(os.pread(file.descriptor, length, 8))
-            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-            return sum(math.prod(int(size) for size in shape) for shape in shapes)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return 0
-        finally:
-            os.close(file.descriptor)
+
+def _stated(name: str, spec: Mapping[str, Any], reason: str) -> Estimate:
+    """What little the name of a model says."""
+    count = _stated_size(name)
+    if count is None:
+        return Estimate(notes=(f"{reason}, and its name tells no size",))
+    bytes_of_weight = _BYTES_OF_WEIGHT.get((spec.get("adapter") or {}).get("type", "lora"), 2.0)
+    notes = (f"{reason}: the size is the one that its name states", "memory counts the weights of the base model only")
+    return Estimate(count, math.ceil(count * bytes_of_weight), notes=notes)
 
 
 def _stated_size(name: str) -> int | None:

@@ -46,6 +46,16 @@ class JobRequest:
     """Template that filled what the caller left out."""
     request_digest: str | None = None
     """For a request with an Idempotency-Key, whose `name` follows from the key: see `idempotency`."""
+    metadata: Mapping[str, str] | None = None
+    """Pairs that the caller attached."""
+
+
+@dataclass(frozen=True)
+class OllamaModel:
+    """A job's model in Ollama."""
+
+    name: str
+    imported_at: datetime
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class JobView:
     description: str | None = None
     run_name: str | None = None
     request_digest: str | None = None
+    metadata: Mapping[str, str] | None = None
+    ollama: OllamaModel | None = None
 
     @property
     def phase(self) -> Phase:

@@ -7,7 +7,7 @@ So a name that changes its answer leads nowhere else, and a redirect is never fo
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class Outbound:
         method: str,
         url: str,
         *,
-        content: bytes | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 30.0,
     ) -> AsyncIterator[aiohttp.ClientResponse]:

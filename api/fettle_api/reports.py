@@ -43,6 +43,11 @@ class Reports:
     def __init__(self, store: Store, interval_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store, self._interval_seconds, self._monotonic = store, interval_seconds, monotonic
         self._pending: dict[str, _Pending] = {}
+        self._listeners: list[Callable[[str], None]] = []
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the name of each job that reports, before anything is written."""
+        self._listeners.append(listener)
 
     def add(self, job: JobView, event: ProgressEvent) -> None:
         """Take one report; it is written soon."""
@@ -56,6 +61,8 @@ class Reports:
         pending.is_urgent = pending.is_urgent or _is_urgent(before, pending.progress, event)
         pending.is_dirty = True
         pending.wake.set()
+        for listener in self._listeners:
+            listener(job.name)
         if pending.writer is None:
             pending.writer = asyncio.create_task(self._write_until_clean(pending), name=f"progress-{job.name}")
 

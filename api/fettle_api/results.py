@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,12 +13,21 @@ from fettle_api.logs import MAX_LINES, LogSource, parse_line
 from fettle_api.models import CheckpointView, JobLog, JobOutput, JobView
 from fettle_api.store import Store
 from fettle_api.workspace import OpenFile, Tail, Workspace
-from fettle_schema.layout import ADAPTERS, CHECKPOINT_MANIFEST, CHECKPOINTS, METRICS_FILE, MODELS
+from fettle_schema.layout import (
+    ADAPTERS,
+    CHECKPOINT_MANIFEST,
+    CHECKPOINTS,
+    METRICS_FILE,
+    MODELS,
+    RESULT_FILE,
+    attempt_directory,
+)
 from fettle_schema.names import job_directory
-from fettle_schema.run import ProgressEvent
+from fettle_schema.run import ProgressEvent, RunResult
 
 _LOGGED_EVENT = re.compile(rb'"kind"\s*:\s*"(?:step|evaluation)"')
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]{1,9})")
+_MAX_RESULT_BYTES = 1024 * 1024
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -34,6 +45,23 @@ class Results:
         series = await asyncio.to_thread(self._series, job, count)
         events = tuple(event for event in map(_parse_event, series.lines) if event is not None)
         return JobLog(job, tuple(map(parse_line, text.lines)), text.line_count, events, series.line_count)
+
+    async def series(self, job: JobView, count: int) -> JobLog:
+        """The last reports (at most 10,000) without the log."""
+        series = await asyncio.to_thread(self._series, job, min(count, MAX_LINES))
+        events = tuple(event for event in map(_parse_event, series.lines) if event is not None)
+        return JobLog(job, events=events, event_count=series.line_count)
+
+    async def final_metrics(self, job: JobView) -> Mapping[str, Any]:
+        """Final numbers of a job that has ended, as its last attempt left them; empty if it left none."""
+        return (await self.final_metrics_of([job])).get(job.name, {})
+
+    async def final_metrics_of(self, jobs: Sequence[JobView]) -> dict[str, Mapping[str, Any]]:
+        """The same for all that have ended of several jobs, by name."""
+        ended = [job for job in jobs if job.is_finished]
+        if not ended:
+            return {}
+        return await asyncio.to_thread(lambda: {job.name: self._final_metrics(job) for job in ended})
 
     async def checkpoints(self, job: JobView) -> list[CheckpointView]:
         """Complete checkpoints of all attempts, the highest step first; of equal ones that of the last attempt."""
@@ -72,6 +100,14 @@ class Results:
             return self._workspace.tail(path, count, _LOGGED_EVENT)
         except FileMissingError:
             return Tail([], 0)
+
+    def _final_metrics(self, job: JobView) -> Mapping[str, Any]:
+        attempt = job.status.attempts.current if job.status.attempts else 1
+        path = f"{attempt_directory(job.name, job.uid, attempt)}/{RESULT_FILE}"
+        try:
+            return RunResult.model_validate_json(self._workspace.read_file(path, _MAX_RESULT_BYTES)).metrics
+        except (FileMissingError, ValidationError):
+            return {}
 
     def _checkpoints(self, job: JobView) -> list[CheckpointView]:
         attempts = f"{job_directory(job.name, job.uid)}/attempts"

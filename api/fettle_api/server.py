@@ -63,6 +63,8 @@ class Servers:
             lifespan="on" if has_lifespan else "off",
             access_log=False,
             log_config=None,
+            log_level="warning",  # at INFO it writes the query string of each WebSocket
+            ws_max_size=64 * 1024,
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=20,

@@ -5,24 +5,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fettle_api.activation import Activation
+from fettle_api.adapters import Adapters
+from fettle_api.announcements import Announcements
+from fettle_api.base_models import BaseModels
+from fettle_api.benchmarks import Benchmarks
 from fettle_api.claims import Claims
+from fettle_api.configurations import Configurations
 from fettle_api.datasets.preview import Previews
 from fettle_api.datasets.service import Datasets
 from fettle_api.datasets.uploads import Uploads
 from fettle_api.derivations import Derivations
 from fettle_api.documents import Documents
-from fettle_api.estimates import Estimator, KnownFacts
+from fettle_api.estimates import Estimates
+from fettle_api.gpus import Gpus
+from fettle_api.job_storage import JobStorage
 from fettle_api.jobs import Jobs
+from fettle_api.live import LiveFeed
 from fettle_api.logs import LogSource
+from fettle_api.model_files import ModelFiles
+from fettle_api.ollama_imports import OllamaImports
 from fettle_api.outbound import Outbound
+from fettle_api.preflight import Preflight
 from fettle_api.results import Results
+from fettle_api.serving import Serving, build_serving
 from fettle_api.settings import ApiSettings
 from fettle_api.store import Store
 from fettle_api.submissions import Submissions
+from fettle_api.trajectories.service import Trajectories
 from fettle_api.workspace import Workspace
 from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_client.protocol import ResourceClient
+from fettle_schema.estimate.gpus import gpu_named
 from fettle_schema.layout import TEMPLATES
+
+_BENCHMARKED = frozenset({"milady"})
+"""Dialects whose models are benchmarked when their jobs have succeeded: their clients cannot wait for it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,20 @@ class Service:
     uploads: Uploads
     templates: Documents
     outbound: Outbound
-    estimator: Estimator
+    adapters: Adapters
+    serving: Serving
+    live: LiveFeed
+    gpus: Gpus
+    base_models: BaseModels
+    preflight: Preflight
+    configurations: Configurations
+    job_storage: JobStorage
+    announcements: Announcements
+    trajectories: Trajectories
+    benchmarks: Benchmarks
+    activation: Activation
+    ollama_imports: OllamaImports
+    estimates: Estimates
     clock: Callable[[], datetime]
 
 
@@ -48,6 +79,7 @@ def build_service(
     workspace: Path,
     logs: LogSource,
     clock: Callable[[], datetime],
+    gpus: Gpus,
 ) -> Service:
     """The use cases over one namespace and its workspace."""
     files, writer = Workspace(workspace), WorkspaceWriter(workspace)
@@ -56,16 +88,34 @@ def build_service(
     datasets = Datasets(files, writer, previews, clock, outbound, settings.max_upload_bytes)
     claims = Claims(client, settings.namespace, clock)
     jobs, results = Jobs(store, clock), Results(store, files, logs)
+    base_models = BaseModels(files, settings.model_aliases)
     submissions = Submissions(settings, store, files, datasets.registered, claims, clock)
+    adapters = Adapters(client, settings.namespace, files, writer, settings.cache_timeout_seconds)
+    derivations = Derivations(jobs, results, submissions)
     return Service(
         jobs=jobs,
         submissions=submissions,
-        derivations=Derivations(jobs, results, submissions),
+        derivations=derivations,
         results=results,
         datasets=datasets,
-        uploads=Uploads(files, writer),
+        uploads=Uploads(files, writer, clock),
         templates=Documents(files, writer, TEMPLATES),
         outbound=outbound,
-        estimator=KnownFacts(files, settings.model_aliases),
+        adapters=adapters,
+        serving=build_serving(settings, client, adapters, workspace),
+        live=LiveFeed(store, files),
+        gpus=gpus,
+        base_models=base_models,
+        preflight=Preflight(submissions, datasets, base_models, gpus, files),
+        configurations=Configurations(files, writer, str(workspace), clock),
+        job_storage=JobStorage(files, writer),
+        announcements=Announcements(),
+        trajectories=Trajectories(files, writer, datasets, clock),
+        benchmarks=Benchmarks(
+            store, submissions, files, clock, settings.benchmark_wait_seconds, automatic=_BENCHMARKED
+        ),
+        activation=Activation(client, settings.namespace, clock),
+        ollama_imports=OllamaImports(store, jobs, derivations, ModelFiles(files), base_models, outbound, clock),
+        estimates=Estimates(base_models, jobs, gpu_named(settings.estimate_gpu)),
         clock=clock,
     )

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fettle_schema.estimate.gpus import GPUS
+
 
 class ApiSettings(BaseSettings):
     """One facade serves one namespace: the one whose claim it mounts."""
@@ -21,10 +23,17 @@ class ApiSettings(BaseSettings):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Main port: every dialect below its prefix, the progress receiver, /healthz."""
-    dialect_ports: dict[str, Annotated[int, Field(ge=0, le=65535)]] = {"ainode": 3000}
+    dialect_ports: dict[str, Annotated[int, Field(ge=0, le=65535)]] = {
+        "ainode": 3000,
+        "cluster": 23478,
+        "qlora": 5001,
+        "milady": 2138,
+        "merlina": 8000,
+    }
     """Port on which a dialect is served at the root, by dialect."""
-    authentication: Literal["none", "apikey"] = "none"
-    """`none` is for loopback only; `apikey` wants the key as Bearer, X-API-Key or Basic password."""
+    authentication: Literal["none", "apikey", "token"] = "none"
+    """`none` is for loopback only; `apikey` wants the key as Bearer, X-API-Key or Basic password; `token` wants a token
+    of the cluster in one of these places, whose owner needs the rights in Kubernetes."""
     api_key_file: Path | None = None
     """File that holds the key of `apikey`."""
     allowed_hosts: frozenset[str] = frozenset()
@@ -39,8 +48,28 @@ class ApiSettings(BaseSettings):
     """Dataset name in a request → hub id, or path in the workspace. For all dialects."""
     default_gpus: Annotated[int, Field(ge=0, le=64)] = 1
     """GPUs of each node where a dialect cannot ask for a number."""
+    estimate_gpu: str = "a100-80"
+    """GPU that jobs will run on, for estimates of time before one has run: a name of `fettle estimate --gpu`."""
+    default_model: Annotated[str, Field(min_length=1, max_length=512)] = "llama-3.2-3b"
+    """Base model of jobs whose dialect lets it be left out and names none itself; goes through `model_aliases`."""
+    benchmark_wait_seconds: Annotated[float, Field(ge=0, le=60)] = 8.5
+    """How long a call for scores waits for a benchmark that has just been started."""
+    missing_gpu: Literal["error", "warning"] = "warning"
+    """What a validation says where there is no GPU: a job without one trains on the CPU."""
+    max_running_jobs: Annotated[int, Field(ge=1)] = 1
+    """How many jobs the installation's default queue lets run at once, for answers that tell it."""
     credentials_secret_name: str | None = None
     """Secret of the installation for jobs whose request brings no secret of its own."""
+    tracking_project: Annotated[str, Field(min_length=1, max_length=253)] = "fettle"
+    """Project, or experiment, of jobs whose dialect names a tracking backend only."""
+    webhook_key_file: Path | None = None
+    """File that holds the key by which webhooks are signed: `whsec_` and 24 to 64 bytes in Base64."""
+    engine_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """Serving engine with vLLM's API, for example `http://127.0.0.1:8000`: what adapters are loaded into."""
+    engine_key_file: Path | None = None
+    """File that holds the engine's key."""
+    engine_workspace: Path | None = None
+    """Where the engine sees the workspace; where the facade does, if absent."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """Largest JSON body."""
     max_upload_size_mb: Annotated[
@@ -61,6 +90,13 @@ class ApiSettings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """Largest uploaded file."""
         return self.max_upload_size_mb * 1024 * 1024
+
+    @field_validator("estimate_gpu")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name.lower() not in GPUS:
+            raise ValueError(f"must be one of {', '.join(GPUS)}")
+        return name.lower()
 
     @field_validator("port", mode="before")
     @classmethod

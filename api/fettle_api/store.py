@@ -54,6 +54,10 @@ class Store:
         """Call `listener` with the name of each job that changes."""
         self._jobs.subscribe(listener)
 
+    def cached_job(self, name: str) -> JobView | None:
+        """The job as the last change left it; nothing is asked of the API server."""
+        return self._jobs.get(name)
+
     def count_jobs(self, wanted: Callable[[JobView], bool]) -> int:
         """How many of the jobs known so far are wanted."""
         return sum(map(wanted, self._jobs.all()))
@@ -89,8 +93,22 @@ class Store:
 
     async def cancel_job(self, name: str) -> JobView:
         """Ask for the job's end. Raises JobNotFoundError."""
+        return await self._patch_job(name, {"cancel": True})
+
+    async def suspend_job(self, name: str, suspend: bool) -> JobView:
+        """Ask the job to wait, or to go on. Raises JobNotFoundError."""
+        return await self._patch_job(name, {"suspend": suspend})
+
+    async def annotate_job(self, name: str, annotations: dict[str, str]) -> JobView:
+        """Note something on the job, beside what is noted already. Raises JobNotFoundError."""
+        return await self._patch(name, {"metadata": {"annotations": annotations}})
+
+    async def _patch_job(self, name: str, spec: Manifest) -> JobView:
+        return await self._patch(name, {"spec": spec})
+
+    async def _patch(self, name: str, patch: Manifest) -> JobView:
         try:
-            patched = await self._client.patch(TRAINING_JOBS, name, self.namespace, {"spec": {"cancel": True}})
+            patched = await self._client.patch(TRAINING_JOBS, name, self.namespace, patch)
         except NotFoundError as error:
             raise JobNotFoundError(name) from error
         await self._jobs.wait_for(patched, self._timeout_seconds)
@@ -99,6 +117,12 @@ class Store:
     async def delete_job(self, job: JobView) -> None:
         """Remove the resource and what it owns."""
         await self._client.delete(TRAINING_JOBS, job.name, self.namespace, uid=job.uid)
+
+        def is_gone() -> bool:
+            held = self._jobs.get(job.name)
+            return held is None or held.uid != job.uid
+
+        await self._jobs.wait_until(is_gone, self._timeout_seconds)
 
     async def write_progress(self, job: JobView, progress: Progress, checkpoints: list[Checkpoint]) -> None:
         """Apply the receiver's part of the status. Raises ConflictError if the name is another job's by now."""

@@ -16,7 +16,9 @@ from fettle_api.workspace import Workspace
 from fettle_client.protocol import AlreadyExistsError, ApiError, Manifest
 from fettle_schema import names
 from fettle_schema.base import API_VERSION
+from fettle_schema.dataset import DatasetSource
 from fettle_schema.errors import FettleError, FieldError, InvalidManifestError
+from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.validation import admit
 
 
@@ -49,17 +51,31 @@ class Submissions:
         """
         return await self._create(await self._manifest(request), request)
 
-    async def submit_unless_running(self, request: JobRequest) -> JobView:
+    async def check(self, request: JobRequest) -> TrainingJobSpec:
+        """What `submit` would ask for, defaults filled in; nothing is created. Raises InvalidManifestError."""
+        return TrainingJobSpec.model_validate((await self._manifest(request))["spec"])
+
+    async def dataset_source(self, name: str, split: str | None = None) -> DatasetSource:
+        """Where a job would read the dataset of this name; `split` is for the hub. Raises InvalidManifestError."""
+        settings, exists = self._settings, self._workspace.exists
+        found = await asyncio.to_thread(resolve_dataset, name, settings.dataset_aliases, exists, self._registered)
+        if split and "huggingFace" in found:
+            found = {"huggingFace": {**found["huggingFace"], "split": split}}
+        return DatasetSource.model_validate(found)
+
+    async def submit_unless_running(self, request: JobRequest, *, of_any_dialect: bool = False) -> JobView:
         """The same on condition that no job of the dialect is unfinished; of several at once one goes ahead.
 
-        A job that was cancelled is not counted, though its pods may still be there. Raises JobRunningError as well.
+        With `of_any_dialect` jobs from elsewhere count too. A job that was cancelled is not counted, though its pods
+        may still be there. Raises JobRunningError as well.
         """
         manifest = await self._manifest(request)
         known = await self._repeated(request) if request.request_digest else None
         if known is not None:
             return known
         for job in await self._store.list_unfinished():
-            if job.dialect == request.dialect and not job.is_stopping and job.name != request.name:
+            counts = of_any_dialect or job.dialect == request.dialect
+            if counts and not job.is_stopping and job.name != request.name:
                 raise JobRunningError(job.name)
         try:
             claim = await self._claims.take(f"fettle-submit-{request.dialect}", request.name, self._is_in_the_way)
@@ -153,6 +169,7 @@ class Submissions:
             names.ANNOTATION_RUN_NAME: request.run_name or "",
             names.ANNOTATION_TEMPLATE_ID: request.template_id or "",
             names.ANNOTATION_REQUEST_DIGEST: request.request_digest or "",
+            names.ANNOTATION_METADATA: "" if request.metadata is None else json.dumps(dict(request.metadata)),
         }
         return {name: value for name, value in annotations.items() if value}
 

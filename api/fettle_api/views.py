@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fettle_api.models import JobView
+from fettle_api.models import JobView, OllamaModel
 from fettle_schema.names import (
     ANNOTATION_CREATED_AT,
     ANNOTATION_DESCRIPTION,
     ANNOTATION_DIALECT,
+    ANNOTATION_METADATA,
+    ANNOTATION_OLLAMA,
     ANNOTATION_ORIGINAL_ID,
     ANNOTATION_REQUEST,
     ANNOTATION_REQUEST_DIGEST,
@@ -33,10 +35,12 @@ def view_job(manifest: Mapping[str, Any]) -> JobView:
         status=TrainingJobStatus.model_validate(manifest.get("status") or {}),
         dialect=annotations.get(ANNOTATION_DIALECT),
         original_id=annotations.get(ANNOTATION_ORIGINAL_ID),
-        request=_request(annotations.get(ANNOTATION_REQUEST)),
+        request=_object(annotations.get(ANNOTATION_REQUEST)),
         description=annotations.get(ANNOTATION_DESCRIPTION),
         run_name=annotations.get(ANNOTATION_RUN_NAME),
         request_digest=annotations.get(ANNOTATION_REQUEST_DIGEST),
+        metadata=_pairs(annotations.get(ANNOTATION_METADATA)),
+        ollama=_ollama(annotations.get(ANNOTATION_OLLAMA)),
     )
 
 
@@ -57,7 +61,18 @@ def _time(text: object) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _request(text: str | None) -> Mapping[str, Any] | None:
+def _ollama(text: str | None) -> OllamaModel | None:
+    pairs = _pairs(text) or {}
+    time = _time(pairs.get("importedAt"))
+    return OllamaModel(pairs["name"], time) if "name" in pairs and time is not None else None
+
+
+def _pairs(text: str | None) -> Mapping[str, str] | None:
+    pairs = _object(text)
+    return None if pairs is None else {name: value for name, value in pairs.items() if isinstance(value, str)}
+
+
+def _object(text: str | None) -> Mapping[str, Any] | None:
     try:
         value = json.loads(text) if text else None
     except (ValueError, RecursionError):

@@ -82,6 +82,15 @@ class WatchCache(Generic[View]):
             return False
         return True
 
+    async def wait_until(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        """Until changes have made `condition` true; False if it took too long."""
+        try:
+            async with asyncio.timeout(timeout_seconds), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            return False
+        return True
+
     async def run(self) -> None:
         """List, then watch, for ever; after an error again."""
         while True:

@@ -56,6 +56,11 @@ class Workspace:
             return False
         return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
 
+    def free_bytes(self) -> int:
+        """Room that is left on the volume for whoever is not its administrator."""
+        status = os.statvfs(self._root)
+        return status.f_bavail * status.f_frsize
+
     def list_files(self, path: str) -> list[FileEntry]:
         """Regular files of a directory, top level only, by name. Raises FileMissingError."""
         with self.directory(path) as directory, os.scandir(directory) as entries:

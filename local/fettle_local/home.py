@@ -44,6 +44,11 @@ class Home:
         """Held by the engine of this home; holds its pid."""
         return self.path / "engine.lock"
 
+    @property
+    def webhook_key(self) -> Path:
+        """The key by which webhooks are signed; receivers need it."""
+        return self.path / "webhook-key"
+
     def create(self) -> None:
         """Make the directories; safe to repeat."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -33,7 +33,8 @@ def check_documented(document: Mapping[str, Any], answer: httpx.Response) -> Non
 
 
 def _operation(document: Mapping[str, Any], method: str, target: str) -> dict[str, Any] | None:
-    path = target.partition("?")[0]
+    prefix = next((server["url"] for server in document.get("servers", [])), "")
+    path = target.partition("?")[0].removeprefix(prefix)
     for template, operations in sorted(document["paths"].items(), key=lambda item: item[0].count("{")):
         pattern = re.sub(r"\{[^}]+\}", "[^/]+", template)
         if re.fullmatch(pattern, path) and method in operations:

@@ -6,6 +6,7 @@ A table is `<dialect>.yaml`: how a job is made (`job`), and `cases`. A case may 
 
 import re
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,12 @@ import httpx
 import yaml
 
 from tests.dialects.openapi_check import check_documented
+from tests.support.ollama_stand_in import ollama_stand_in
 
 Variables = dict[str, str]
+
+SERVERS = {"ollama": ollama_stand_in}
+"""Stand-ins of servers that a facade calls; a case that names one has its URL in braces."""
 
 _documents: dict[str, dict[str, Any]] = {}
 """OpenAPI documents by dialect: making one takes longer than most cases."""
@@ -39,6 +44,10 @@ class World(Protocol):
         """Where the job's files lie inside the workspace."""
         ...
 
+    async def add_adapter(self, name: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """An Adapter as the operator would leave it, which the facade has seen."""
+        ...
+
     def write(self, path: str, content: bytes) -> None:
         """A file of the workspace."""
         ...
@@ -56,8 +65,9 @@ def load_table(path: Path) -> dict[str, Any]:
 
 async def run_case(world: World, dialect: str, table: Mapping[str, Any], case: Mapping[str, Any]) -> None:
     """Fails with the place where the answer differs."""
-    async with world.caller(dialect) as caller:
-        variables = await _prepare(world, caller, table, case.get("given"))
+    async with world.caller(dialect) as caller, AsyncExitStack() as stack:
+        servers = await _start(stack, case.get("servers", []))
+        variables = await _prepare(world, caller, table, case.get("given"), servers)
         answer = await caller.send(build_request(caller, case["request"], variables))
         compare(answer, case["answer"], variables)
         if dialect not in _documents:
@@ -65,14 +75,26 @@ async def run_case(world: World, dialect: str, table: Mapping[str, Any], case: M
         check_documented(_documents[dialect], answer)
 
 
+async def _start(stack: AsyncExitStack, names: list[str]) -> Variables:
+    """Servers that the facade is to call: name → URL."""
+    return {name: (await stack.enter_async_context(SERVERS[name]())).url for name in names}
+
+
 async def _prepare(
-    world: World, caller: httpx.AsyncClient, table: Mapping[str, Any], given: Mapping[str, Any] | None
+    world: World,
+    caller: httpx.AsyncClient,
+    table: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+    servers: Variables,
 ) -> Variables:
-    variables: Variables = {}
+    variables: Variables = dict(servers)
     if given is None:
         return variables
     if given.get("job", True):
         await _make_job(world, caller, table["job"], given, variables)
+    for adapter_name, adapter in given.get("adapters", {}).items():
+        made = _substituted(adapter, variables)
+        await world.add_adapter(_substituted(adapter_name, variables), made["spec"], made["status"])
     for path, content in given.get("files", {}).items():
         world.write(path, _bytes(content))
     for path, target in given.get("links", {}).items():
@@ -82,7 +104,16 @@ async def _prepare(
         assert answer.status_code == call.get("status", answer.status_code), answer.text
         for name, field in call.get("save", {}).items():
             variables[name] = str(_field(answer.json(), field))
+    for name, ended in _substituted(given.get("ended", {}), variables).items():
+        await _end_job(world, name, ended)
     return variables
+
+
+async def _end_job(world: World, name: str, ended: Mapping[str, Any]) -> None:
+    directory = await world.job_directory(name)
+    for file_name, content in ended.get("files", {}).items():
+        world.write(f"{directory}/{file_name}", _bytes(content))
+    await world.set_status(name, ended["status"])
 
 
 async def _make_job(
@@ -92,14 +123,17 @@ async def _make_job(
     given: Mapping[str, Any],
     variables: Variables,
 ) -> None:
+    for path, content in how.get("files", {}).items():
+        world.write(path, _bytes(content))
     request = {**how["request"], **given.get("request", {})}
     answer = await caller.send(build_request(caller, request, variables))
     assert answer.is_success, answer.text
     variables["id"] = str(_field(answer.json(), how["id"]))
-    name = await world.job_name(variables["id"])
+    name = variables["name"] = await world.job_name(variables["id"])
     if "status" in given:
         await world.set_status(name, given["status"])
     directory = await world.job_directory(name)
+    variables["uid8"] = directory[-8:]
     for key, file_name in (("log", "log.txt"), ("metrics", "metrics.jsonl")):
         if key in given:
             world.write(f"{directory}/{file_name}", _bytes(given[key]))
@@ -188,7 +222,7 @@ def _substituted(value: Any, variables: Variables) -> Any:
     if isinstance(value, list):
         return [_substituted(item, variables) for item in value]
     if isinstance(value, dict):
-        return {key: _substituted(item, variables) for key, item in value.items()}
+        return {_substituted(key, variables): _substituted(item, variables) for key, item in value.items()}
     return value
 
 

@@ -91,11 +91,22 @@ def json_operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, 
     ]
 
 
+def with_optional_bodies(document: dict[str, Any]) -> set[tuple[str, str]]:
+    bodies = {
+        (method.upper(), re.sub(r"\{[^}]+\}", "abc123abc123", path)): operation.get("requestBody", {})
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    return {place for place, body in bodies.items() if not body.get("required")}
+
+
 async def test_bodies_that_are_no_request(tmp_path: Path, dialect: str) -> None:
     async with running_facade(tmp_path) as facade, facade.caller(dialect) as caller:
         document = await document_of(caller, dialect)
         for method, path, content in json_operations(document):
             for name, body in BODIES.items():
+                if not body and (method, path) in with_optional_bodies(document):
+                    continue  # that is a request
                 kind = next(iter(content))
                 headers = {"content-type": f"{kind}; boundary=x"}
                 answer = await caller.request(method, path, content=body, headers=headers)
@@ -134,7 +145,7 @@ async def test_names_that_are_paths(tmp_path: Path, dialect: str) -> None:
                     target = re.sub(r"\{[^}]+\}", name, path)
                     if "{" not in path:
                         target += f"?limit={quote(name)}&tail={name}"
-                    request = httpx.Request(method.upper(), f"http://localhost:3000{target}")
+                    request = httpx.Request(method.upper(), f"{str(caller.base_url).rstrip('/')}{target}")
                     answer = await caller.send(request)
                     answers_well(document, answer, f"{method} {target[:80]}")
                     assert "the secret" not in answer.text

@@ -1,6 +1,5 @@
 """A TrainingJob becomes an Adapter on a real kubelet, by kubectl and by HTTP, under Pod Security `restricted`."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.installation import DATASET_PATH, MODEL_PATH, Installation, training_job
+from tests.e2e.outcomes import weights
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
 
@@ -189,9 +189,3 @@ def test_deleting_a_job_collects_its_children_and_keeps_the_adapter(installation
 
 def _has_none(installation: Installation, kind: str, job: str) -> bool:
     return installation.of_job(kind, job) == []
-
-
-def weights(installation: Installation, job: str) -> str:
-    """The digest of the adapter's weights: other files name the job."""
-    path = installation.workspace / installation.status(job)["output"]["path"] / "adapter_model.safetensors"
-    return hashlib.sha256(path.read_bytes()).hexdigest()

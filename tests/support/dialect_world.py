@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx
 
-from fettle_client.protocol import TRAINING_JOBS, Manifest
+from fettle_client.protocol import ADAPTERS, TRAINING_JOBS, Manifest
 from fettle_schema.names import ANNOTATION_ORIGINAL_ID, job_directory
 from tests.support.facade import Facade
+from tests.support.polling import eventually
 
 
 class InProcessWorld:
@@ -36,6 +37,19 @@ class InProcessWorld:
     async def job_directory(self, name: str) -> str:
         job = await self._facade.client.get(TRAINING_JOBS, name, self._facade.namespace)
         return job_directory(name, job["metadata"]["uid"])
+
+    async def add_adapter(self, name: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        client, namespace = self._facade.client, self._facade.namespace
+        metadata = {"name": name, "namespace": namespace}
+        manifest = {"apiVersion": ADAPTERS.api_version, "kind": ADAPTERS.kind, "metadata": metadata, "spec": dict(spec)}
+        await client.create(ADAPTERS, manifest)
+        await client.apply_status(ADAPTERS, name, namespace, dict(status), "fettle-operator")
+
+        async def is_seen() -> bool:
+            adapters = await self._facade.app.state.adapters.all()
+            return any(adapter.name == name and adapter.status.phase for adapter in adapters)
+
+        await eventually(is_seen, f"adapter {name}", 5, 0.01)
 
     def write(self, path: str, content: bytes) -> None:
         target = self._facade.root / path

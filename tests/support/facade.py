@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from fettle_api.app import create_app
+from fettle_api.app import DIALECTS, create_app
 from fettle_api.logs import WorkspaceLogs
 from fettle_api.settings import ApiSettings
 from fettle_api.workspace import Workspace
@@ -21,23 +21,42 @@ from fettle_schema.validation import KINDS, admit
 from tests.support.memory_client import MemoryClient
 
 NAMESPACE = "default"
+OWN_AUDIENCE = "the API server"
+"""What a token is for that is sent to the API server itself."""
 
 
 class ReviewingClient(MemoryClient):
-    """A MemoryClient whose API server also reviews tokens: `tokens` maps a token to (audience, user)."""
+    """A MemoryClient whose API server also reviews tokens and rights.
+
+    `tokens` maps a token to (audience, user), and `rights` a user's name to what they may do: `get trainingjobs/log`.
+    """
 
     def __init__(self) -> None:
         super().__init__(admit=_admit)
         self.tokens: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.rights: dict[str, set[str]] = {}
+        self.reviewed: list[Manifest] = []
+        """The `spec` of each review."""
 
     async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        if kind.kind != "TokenReview":
+        if kind.kind not in ("TokenReview", "SubjectAccessReview"):
             return await super().create(kind, manifest, dry_run)
         await self._begin("create", kind, "", "")
-        audience, user = self.tokens.get(manifest["spec"]["token"], ("", {}))
-        if audience not in manifest["spec"]["audiences"]:
-            return {**manifest, "status": {"authenticated": False, "error": "invalid bearer token"}}
-        return {**manifest, "status": {"authenticated": True, "audiences": [audience], "user": user}}
+        self.reviewed.append(manifest["spec"])
+        review = self._who if kind.kind == "TokenReview" else self._whether
+        return {**manifest, "status": review(manifest["spec"])}
+
+    def _who(self, spec: Manifest) -> Manifest:
+        audience, user = self.tokens.get(spec["token"], ("", {}))
+        if audience not in spec.get("audiences", [OWN_AUDIENCE]):
+            return {"authenticated": False, "error": "invalid bearer token"}
+        return {"authenticated": True, "audiences": [audience], "user": user}
+
+    def _whether(self, spec: Manifest) -> Manifest:
+        wanted = spec["resourceAttributes"]
+        resource = "/".join(filter(None, (wanted["resource"], wanted.get("subresource"))))
+        is_here = (wanted["group"], wanted["namespace"]) == ("fettle.dev", NAMESPACE)
+        return {"allowed": is_here and f"{wanted['verb']} {resource}" in self.rights.get(spec["user"], set())}
 
 
 def _admit(kind: ResourceKind, manifest: Manifest, old: Manifest | None) -> Manifest:
@@ -54,10 +73,11 @@ class Facade:
     namespace: str = NAMESPACE
 
     def caller(self, dialect: str | None = "ainode", **options: Any) -> httpx.AsyncClient:
-        """A client of a dialect's own port, or of the main port for None."""
-        app = self.app.state.ports[dialect] if dialect else self.app
+        """A client of a dialect: of its own port if it has one; of the main port, without a prefix, for None."""
+        prefix = next((one.prefix or "" for one in DIALECTS if one.name == dialect), "")
+        app = self.app.state.ports[dialect] if dialect and not prefix else self.app
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
-        return httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", **options)
+        return httpx.AsyncClient(transport=transport, base_url=f"http://localhost:3000{prefix}", **options)
 
     async def set_status(self, name: str, **status: Any) -> None:
         """Write what operator and receiver would, and wait until the facade has seen it."""

@@ -4,14 +4,16 @@ import asyncio
 import json
 import math
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fettle_api.datasets.preview_process import MAX_OUTPUT_BYTES
-from fettle_api.datasets.views import DatasetPreview
+from fettle_api.datasets.views import DatasetPreview, FormattedRow, FormattedRows, ModelTemplate
 from fettle_api.errors import DatasetRefusedError
-from fettle_schema.dataset import DatasetSource
+from fettle_schema.dataset import DatasetSource, DatasetSpec
+from fettle_schema.training_job import Method
 
 _MODULE = "fettle_api.datasets.preview_process"
 _AT_ONCE = 2
@@ -28,19 +30,44 @@ class Previews:
 
     async def rows(self, source: DatasetSource, limit: int) -> DatasetPreview:
         """The first `limit` rows. Raises DatasetRefusedError for what cannot be read, and for hub datasets."""
-        if source.hugging_face is not None:
-            raise DatasetRefusedError(
-                f"{source.hugging_face.id!r} is on the hub and is not downloaded for a preview; look at it there"
-            )
+        self._refuse_hub(source)
         answer = await self._ask(source, limit)
         return DatasetPreview(*(tuple(answer[key]) for key in ("columns", "rows", "formats", "findings")))
+
+    async def formatted(
+        self, dataset: DatasetSpec, method: Method | None, limit: int, model: ModelTemplate | None = None
+    ) -> FormattedRows:
+        """The first `limit` rows as a method trains on them; without a method as the one that they are made for.
+
+        `model` is the base model's own template. Raises DatasetRefusedError, also where no row can be used.
+        """
+        self._refuse_hub(dataset.source)
+        order = {
+            "dataset": dataset.manifest(),
+            "method": method,
+            "template": None if model is None else {"text": model.text, "special_tokens": dict(model.special_tokens)},
+        }
+        answer = await self._ask(dataset.source, limit, order)
+        examples = tuple(FormattedRow(example["texts"]) for example in answer["examples"])
+        if not examples:
+            raise DatasetRefusedError("; ".join(answer["findings"]) or "there are no rows")
+        return FormattedRows(answer["method"], examples, tuple(answer["findings"]))
 
     async def count(self, source: DatasetSource) -> int:
         """All rows, of a dataset in the workspace. Raises DatasetRefusedError also for what takes too long."""
         return int((await self._ask(source, None))["count"])
 
-    async def _ask(self, source: DatasetSource, limit: int | None) -> dict[str, Any]:
+    def _refuse_hub(self, source: DatasetSource) -> None:
+        if source.hugging_face is not None:
+            raise DatasetRefusedError(
+                f"{source.hugging_face.id!r} is on the hub and is not downloaded for a preview; look at it there"
+            )
+
+    async def _ask(
+        self, source: DatasetSource, limit: int | None, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         order = {
+            **(more or {}),
             "source": source.manifest(),
             "workspace": str(self._workspace),
             "limit": limit,

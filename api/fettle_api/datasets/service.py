@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from fettle_api.datasets.additions import Additions
 from fettle_api.datasets.catalog import Catalog, is_dataset_name
 from fettle_api.datasets.preview import Previews
-from fettle_api.datasets.views import DatasetPreview, DatasetView
+from fettle_api.datasets.views import DatasetPreview, DatasetView, FormattedRows, ModelTemplate
 from fettle_api.errors import (
     BodyTooLargeError,
     DatasetNotFoundError,
@@ -24,9 +24,10 @@ from fettle_api.incoming import IncomingFile, incoming_file
 from fettle_api.outbound import Outbound
 from fettle_api.workspace import Workspace
 from fettle_api.workspace_writer import WorkspaceWriter
-from fettle_schema.dataset import DatasetSource
+from fettle_schema.dataset import DatasetSource, DatasetSpec
 from fettle_schema.layout import DATASETS
 from fettle_schema.stored_dataset import dataset_directory
+from fettle_schema.training_job import Method
 
 FETCH_SECONDS = 600.0
 _CHUNK_BYTES = 256 * 1024
@@ -123,6 +124,22 @@ class Datasets:
     async def preview_source(self, source: DatasetSource, limit: int) -> DatasetPreview:
         """The same for what a job would read. Raises DatasetRefusedError."""
         return await self._previews.rows(source, limit)
+
+    async def has_rows(self, source: DatasetSource) -> bool:
+        """Whether there is anything where a job would read; of the hub nobody can say, and the answer is yes."""
+        return source.workspace is None or await asyncio.to_thread(self._workspace.exists, source.workspace.path)
+
+    async def preview_formatted(
+        self, dataset: DatasetSpec, method: Method | None, limit: int, model: ModelTemplate | None = None
+    ) -> FormattedRows:
+        """The first rows as a method trains on them. Raises DatasetRefusedError."""
+        return await self._previews.formatted(dataset, method, limit, model)
+
+    async def count_rows(self, source: DatasetSource) -> int | None:
+        """All rows of what a job would read; None where that takes too long, or they cannot be read."""
+        with suppress(DatasetRefusedError):
+            return await self._previews.count(source)
+        return None
 
     async def _count(self, name: str, version: str) -> None:
         """Note the number of rows, where it can be found out in time."""

@@ -1,14 +1,15 @@
 """Files that somebody uploaded and nobody named: `uploads/<id>/data.<suffix>` beside `upload.json`, the file's record.
 
-For APIs that give a file an id of its own and refer to it by that. What a record holds is theirs to say.
+For APIs that give a file an id of its own and refer to it by that. What a record holds is theirs to say, but for
+`expires_at` (epoch seconds): from then on the file is gone.
 """
 
 import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from fettle_schema.layout import UPLOADS
 
 _RECORD_FILE = "upload.json"
 _MAX_RECORD_BYTES = 64 * 1024
+_MAX_ROW_BYTES = 1024 * 1024
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
@@ -42,8 +44,13 @@ class UploadView:
 class Uploads:
     """Files below `uploads/`."""
 
-    def __init__(self, workspace: Workspace, writer: WorkspaceWriter) -> None:
-        self._workspace, self._writer = workspace, writer
+    def __init__(
+        self,
+        workspace: Workspace,
+        writer: WorkspaceWriter,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._workspace, self._writer, self._clock = workspace, writer, clock
 
     def receive(self) -> AbstractAsyncContextManager[IncomingFile]:
         """A place for a file that arrives; what is not published within the block is removed."""
@@ -74,6 +81,19 @@ class Uploads:
             return await asyncio.to_thread(self._workspace.open_file, f"{upload.path}/{upload.file.name}")
         except FileMissingError as error:
             raise DatasetNotFoundError(upload_id) from error
+
+    async def first_row(self, upload_id: str) -> Mapping[str, Any]:
+        """The first row of a file of lines; empty if it holds no object. Raises DatasetNotFoundError."""
+        file = await self.open(upload_id)
+        try:
+            piece = await asyncio.to_thread(os.pread, file.descriptor, _MAX_ROW_BYTES, 0)
+        finally:
+            os.close(file.descriptor)
+        try:
+            row = parse_json(piece.lstrip().partition(b"\n")[0])
+        except BodyError:
+            return {}
+        return row if isinstance(row, dict) else {}
 
     async def delete(self, upload_id: str) -> None:
         """Raises DatasetNotFoundError."""
@@ -107,7 +127,18 @@ class Uploads:
                 created_at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
         except FileMissingError:
             return None
-        return UploadView(upload_id, path, files[0], created_at, self._record(path)) if files else None
+        if not files:
+            return None
+        upload = UploadView(upload_id, path, files[0], created_at, self._record(path))
+        if not self._is_expired(upload):
+            return upload
+        with suppress(FileMissingError):
+            self._writer.remove_directory(path)
+        return None
+
+    def _is_expired(self, upload: UploadView) -> bool:
+        expires_at = upload.record.get("expires_at")
+        return isinstance(expires_at, int) and expires_at <= self._clock().timestamp()
 
     def _record(self, path: str) -> Mapping[str, Any]:
         try:

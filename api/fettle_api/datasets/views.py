@@ -1,5 +1,6 @@
 """What the dialects see of datasets. Values only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,3 +80,30 @@ class DatasetPreview:
     """What the rows can be, best first."""
     findings: tuple[str, ...]
     """What is wrong with rows among the first."""
+
+
+@dataclass(frozen=True)
+class ModelTemplate:
+    """The chat template that a base model brings."""
+
+    text: str
+    special_tokens: Mapping[str, str]
+    """Name → text, for example `eos_token`."""
+
+
+@dataclass(frozen=True)
+class FormattedRow:
+    """One example as it is trained on."""
+
+    texts: Mapping[str, tuple[str, str]]
+    """`text`, or `chosen` and `rejected` → what stands before the answer, and the answer."""
+
+
+@dataclass(frozen=True)
+class FormattedRows:
+    """The first examples as a method trains on them."""
+
+    method: str
+    rows: tuple[FormattedRow, ...]
+    findings: tuple[str, ...]
+    """Rows that cannot be used."""

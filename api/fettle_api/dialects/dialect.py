@@ -16,7 +16,7 @@ class Dialect:
     """One published REST surface."""
 
     name: str
-    """Prefix on the main port, and key of `dialect_ports`."""
+    """Prefix on the main port, unless `prefix` is another, and key of `dialect_ports`."""
     build_router: Callable[[Service, ApiSettings], APIRouter]
     """The routes, as they stand at the root of the dialect's own port."""
     render_error: ErrorRenderer
@@ -29,3 +29,10 @@ class Dialect:
     """Where the document is."""
     page_paths: tuple[str, ...] = ("/docs",)
     """Where the page is; it needs no network."""
+    prefix: str | None = None
+    """For an API that lives on the main port alone: where it is there instead of `/<name>`."""
+
+    @property
+    def mount_path(self) -> str:
+        """Where it is on the main port."""
+        return self.prefix or f"/{self.name}"

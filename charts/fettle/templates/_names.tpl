@@ -26,6 +26,10 @@
 {{- default (printf "%s-api-key" (include "fettle.fullname" .)) .Values.api.apiKey.existingSecret -}}
 {{- end -}}
 
+{{- define "fettle.webhookKeySecret" -}}
+{{- default (printf "%s-webhook-key" (include "fettle.fullname" .)) .Values.api.webhooks.existingSecret -}}
+{{- end -}}
+
 {{- define "fettle.labels" -}}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

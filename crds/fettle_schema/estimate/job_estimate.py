@@ -8,6 +8,7 @@ from fettle_schema.estimate.advice import Advice, Cost, advise, cost
 from fettle_schema.estimate.duration import (
     Duration,
     Measurement,
+    Speed,
     measured_speed,
     prior_speed,
     training_duration,
@@ -40,12 +41,13 @@ class KnownFacts:
 
 @dataclass(frozen=True)
 class JobEstimate:
-    """Memory of one process; time, advice and cost where a GPU is named."""
+    """Memory of one process; speed, time, advice and cost where a GPU is named."""
 
     shape: ModelShape
     settings: MemorySettings
     trained_parameters: int
     memory: MemoryEstimate
+    speed: Speed | None = None
     duration: Duration | None = None
     advice: Advice | None = None
     cost: Cost | None = None
@@ -117,15 +119,14 @@ def estimate_job(
     memory = estimate_memory(shape, settings)
     if gpu is None or settings.device == "cpu":
         return JobEstimate(shape, settings, trained, memory)
-    duration = _duration(spec, shape, settings, gpu, model, facts)
-    gpus = settings.processes
-    paid = None if duration is None else cost(duration, gpus, gpu.name, facts.prices or {})
-    return JobEstimate(shape, settings, trained, memory, duration, advise(shape, settings, gpu), paid)
+    measured = measured_speed(facts.measurements, gpu=gpu.name, model=model, settings=settings)
+    speed = measured or prior_speed(shape, settings, gpu)
+    duration = _duration(spec, settings, speed, facts)
+    paid = None if duration is None else cost(duration, settings.processes, gpu.name, facts.prices or {})
+    return JobEstimate(shape, settings, trained, memory, speed, duration, advise(shape, settings, gpu), paid)
 
 
-def _duration(
-    spec: TrainingJobSpec, shape: ModelShape, settings: MemorySettings, gpu: Gpu, model: str, facts: KnownFacts
-) -> Duration | None:
+def _duration(spec: TrainingJobSpec, settings: MemorySettings, speed: Speed, facts: KnownFacts) -> Duration | None:
     """None while nobody knows how many examples there are."""
     hyperparameters = spec.hyperparameters
     if hyperparameters.max_steps is not None:
@@ -135,6 +136,4 @@ def _duration(
         examples, epochs = facts.examples, hyperparameters.epochs or 3.0
     else:
         return None
-    speed = measured_speed(facts.measurements, gpu=gpu.name, model=model, settings=settings)
-    tokens = training_tokens(settings, examples, epochs, facts.mean_length)
-    return training_duration(speed or prior_speed(shape, settings, gpu), tokens)
+    return training_duration(speed, training_tokens(settings, examples, epochs, facts.mean_length))

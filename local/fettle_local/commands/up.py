@@ -58,9 +58,11 @@ async def _serve(client: LocalClient, home: Home, port: int, ports: dict[str, in
 
 async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[str, int] | None) -> "Servers":
     from fettle_api.app import create_app
+    from fettle_api.gpus import LocalGpus
     from fettle_api.logs import FirstOf, PodLogs, WorkspaceLogs
     from fettle_api.server import Servers
     from fettle_api.settings import ApiSettings
+    from fettle_api.webhooks.signing import ensure_key
     from fettle_api.workspace import Workspace
     from fettle_local.job_logs import LocalPodLogs
     from fettle_local.runner.gpus import installed_gpus
@@ -68,9 +70,11 @@ async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[
     settings = ApiSettings(workspace=home.workspace, port=port, default_gpus=min(1, len(installed_gpus())))
     if ports is not None:
         settings = settings.model_copy(update={"dialect_ports": ports})
+    if settings.webhook_key_file is None:
+        settings = settings.model_copy(update={"webhook_key_file": ensure_key(home.webhook_key)})
     pod_logs = PodLogs(client, LocalPodLogs(client, home), settings.namespace)
     logs = FirstOf(WorkspaceLogs(Workspace(home.workspace)), pod_logs)
-    servers = Servers(create_app(settings, client, home.workspace, logs), settings)
+    servers = Servers(create_app(settings, client, home.workspace, logs, gpus=LocalGpus()), settings)
     try:
         await servers.start()
     except OSError as error:

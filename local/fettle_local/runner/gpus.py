@@ -31,11 +31,14 @@ class GpuPool:
         """GPUs of this machine."""
         return len(self._known())
 
-    def take(self, pod_uid: str, wanted: int) -> list[str] | None:
-        """`wanted` free GPUs for a pod, or None while there are not enough."""
+    def take(self, pod_uid: str, wanted: int, named: str = "") -> list[str] | None:
+        """`wanted` free GPUs for a pod, or None while there are not enough.
+
+        `named` is the pod's own CUDA_VISIBLE_DEVICES: if it names as many, by number or uuid, it gets those, no others.
+        """
         if wanted == 0:
             return []
-        free = [gpu for gpu in self._known() if gpu not in self._taken]
+        free = [gpu for gpu in self._named(wanted, named) if gpu not in self._taken]
         if len(free) < wanted:
             return None
         self._taken.update(dict.fromkeys(free[:wanted], pod_uid))
@@ -53,6 +56,13 @@ class GpuPool:
             )
         hint = "set spec.resources.gpusPerNode to 0 to train on the CPU"
         return f"0/1 nodes are available: {wanted} GPUs wanted, this machine has {self.count}; {hint}."
+
+    def _named(self, wanted: int, named: str) -> list[str]:
+        names = [name.strip() for name in named.split(",") if name.strip()]
+        if len(names) != wanted:
+            return self._known()
+        numbered = dict(enumerate(self._known()))
+        return [gpu for number, gpu in numbered.items() if str(number) in names or gpu in names]
 
     def _known(self) -> list[str]:
         if self._all is None:

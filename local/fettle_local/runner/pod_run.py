@@ -27,6 +27,7 @@ BeforeEnd = Callable[[Manifest], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+_VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 class PodRun:
@@ -110,7 +111,7 @@ class PodRun:
             return False
         directories = self._directory.prepare(run, self._home.workspace, config_maps)
         environment = process_environment(run, directories, secrets, dict(os.environ))
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        environment[_VISIBLE_DEVICES] = ",".join(gpus)
         command = [rewrite_path(argument, directories) for argument in run.command]
         if command[0] in ("python", "python3"):
             command[0] = sys.executable
@@ -133,7 +134,7 @@ class PodRun:
         """Free GPUs, waiting for them; none if the pod was deleted meanwhile."""
         told = ""
         while not self._is_deleted.is_set():
-            gpus = self._gpus.take(self._metadata["uid"], run.gpus)
+            gpus = self._gpus.take(self._metadata["uid"], run.gpus, run.env.get(_VISIBLE_DEVICES, ""))
             if gpus is not None:
                 return gpus
             shortage = self._gpus.shortage(run.gpus)

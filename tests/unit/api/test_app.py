@@ -85,6 +85,19 @@ async def test_a_dialect_is_served_below_its_prefix_too(tmp_path: Path) -> None:
         assert (await caller.get(file["download_url"])).text == "content"
 
 
+async def test_a_dialect_of_the_main_port_has_its_own_prefix_document_and_page(tmp_path: Path) -> None:
+    async with running_facade(tmp_path) as facade, facade.caller(None) as caller:
+        document = (await caller.get("/v1/openapi.json")).json()
+        assert document["servers"] == [{"url": "/v1"}]
+        assert "/fine_tuning/jobs" in document["paths"]
+        page = (await caller.get("/v1/docs")).text
+        assert "fine_tuning" in page
+        assert "https://" not in page
+        assert (await caller.get("/openai/files")).status_code == 404
+        assert (await caller.get("/v1/a%0ab")).json().keys() == {"error"}
+        assert "openai" not in facade.app.state.ports
+
+
 @pytest.mark.parametrize("path", ["/", "/ainode", "/ainode/nothing", "/docs", "/openapi.json", "/api/training/jobs"])
 async def test_other_paths_of_the_main_port_are_404(tmp_path: Path, path: str) -> None:
     async with running_facade(tmp_path) as facade, facade.caller(None) as caller:

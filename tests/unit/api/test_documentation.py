@@ -5,6 +5,7 @@ import pytest
 from pydantic import BaseModel
 
 from fettle_api.app import DIALECTS
+from fettle_api.dialects.dialect import Dialect
 from fettle_api.documentation import documented, inlined_schema
 from fettle_api.documentation_page import render_page
 from tests.support.facade import running_facade
@@ -38,13 +39,15 @@ def test_a_submit_knows_its_key_and_its_refusals() -> None:
     assert [parameter["name"] for parameter in options["openapi_extra"]["parameters"]] == ["Idempotency-Key"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_each_dialect_has_a_document_and_a_page(tmp_path: Path, name: str) -> None:
-    async with running_facade(tmp_path) as facade, facade.caller(name) as caller:
-        document = (await caller.get("/openapi.json")).json()
-        page = await caller.get("/docs")
+@pytest.mark.parametrize(
+    ("dialect", "page_path"), [(dialect, path) for dialect in DIALECTS for path in dialect.page_paths]
+)
+async def test_each_dialect_has_a_document_and_a_page(tmp_path: Path, dialect: Dialect, page_path: str) -> None:
+    async with running_facade(tmp_path) as facade, facade.caller(dialect.name) as caller:
+        document = (await caller.get(dialect.openapi_path)).json()
+        page = await caller.get(page_path)
     assert document["openapi"].startswith("3.")
-    assert "servers" not in document
+    assert document.get("servers") == ([{"url": dialect.prefix}] if dialect.prefix else None)
     assert page.headers["content-type"].startswith("text/html")
     assert "<script" not in page.text
     assert not re.search(r"(src|href)=.?(https?:)?//", page.text)
@@ -68,12 +71,13 @@ async def test_every_reference_leads_somewhere_and_operations_have_names_of_thei
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_below_a_prefix_the_document_says_so(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+async def test_below_a_prefix_the_document_says_so(tmp_path: Path, dialect: Dialect) -> None:
+    root, page_path = dialect.mount_path, dialect.page_paths[0]
     async with running_facade(tmp_path) as facade, facade.caller(None) as caller:
-        assert (await caller.get(f"/{name}/openapi.json")).json()["servers"] == [{"url": f"/{name}"}]
-        assert f'href="/{name}/openapi.json"' in (await caller.get(f"/{name}/docs")).text
-        assert (await caller.post(f"/{name}/docs")).status_code == 405
+        assert (await caller.get(f"{root}{dialect.openapi_path}")).json()["servers"] == [{"url": root}]
+        assert f'href="{root}{dialect.openapi_path}"' in (await caller.get(f"{root}{page_path}")).text
+        assert (await caller.post(f"{root}{page_path}")).status_code == 405
 
 
 def test_the_page_escapes_what_it_shows() -> None:

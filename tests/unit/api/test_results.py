@@ -1,4 +1,7 @@
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fettle_api.logs import WorkspaceLogs
 from fettle_api.models import JobView
@@ -9,9 +12,9 @@ from fettle_api.workspace import Workspace
 DIRECTORY = "jobs/demo-0123abcd/attempts"
 
 
-def job() -> JobView:
+def job(**status: Any) -> JobView:
     metadata = {"name": "demo", "uid": "0123abcd-0000", "creationTimestamp": "2026-01-01T12:00:00Z"}
-    return view_job({"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}}})
+    return view_job({"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}}, "status": status})
 
 
 def results(root: Path) -> Results:
@@ -58,3 +61,36 @@ async def test_only_what_was_published_counts_as_files(tmp_path: Path) -> None:
     for path in ("jobs", "adapters/../jobs", "adapters/y", ""):
         assert not await results(tmp_path).has_files(path)
     assert not is_published("/adapters/x")
+
+
+async def test_the_series_without_the_log(tmp_path: Path) -> None:
+    lines = [
+        f'{{"time": "2026-01-01T12:00:0{step}Z", "attempt": 1, "kind": "step", "step": {step}}}' for step in (1, 2, 3)
+    ]
+    (tmp_path / "jobs/demo-0123abcd").mkdir(parents=True)
+    (tmp_path / "jobs/demo-0123abcd/metrics.jsonl").write_text("\n".join(lines))
+    found = await results(tmp_path).series(job(), 2)
+    assert ([event.step for event in found.events], found.event_count, found.lines) == ([2, 3], 3, ())
+    assert (await results(tmp_path / "nowhere").series(job(), 2)).event_count == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "found"),
+    [
+        (
+            '{"exitCode": 0, "metrics": {"tokens": 7}}',
+            {"phase": "Succeeded", "attempts": {"current": 2}},
+            {"tokens": 7},
+        ),
+        ('{"exitCode": 0, "metrics": {"tokens": 7}}', {"phase": "Running", "attempts": {"current": 2}}, {}),
+        ('{"exitCode": 0, "metrics": {"tokens": 7}}', {"phase": "Succeeded"}, {}),
+        ("[" * 100_000, {"phase": "Succeeded", "attempts": {"current": 2}}, {}),
+        ('{"metrics": 7}', {"phase": "Failed", "attempts": {"current": 2}}, {}),
+    ],
+)
+async def test_final_numbers_are_those_of_the_last_attempt(
+    tmp_path: Path, content: str, status: dict[str, Any], found: dict[str, Any]
+) -> None:
+    (tmp_path / DIRECTORY / "2").mkdir(parents=True)
+    (tmp_path / DIRECTORY / "2/result.json").write_text(content)
+    assert await results(tmp_path).final_metrics(job(**status)) == found

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,14 @@ async def test_a_link_among_the_published_files_is_neither_listed_nor_sent(facad
         listed = (await caller.get(f"{JOBS}/{job_id}/output")).json()["files"]
         assert [file["name"] for file in listed] == ["real.txt"]
         assert (await caller.get(f"{JOBS}/{job_id}/output/link.txt")).status_code == 404
+
+
+async def test_pairs_come_back_as_they_were_attached(facade: Facade) -> None:
+    async with facade.caller("openai") as caller:
+        (facade.root / "uploads/file-1").mkdir(parents=True)
+        (facade.root / "uploads/file-1/data.jsonl").write_text("{}")
+        body = {"model": "a/b", "training_file": "file-1", "metadata": {"ü/\n": "\0", "": ""}}
+        made = (await caller.post("/fine_tuning/jobs", json=body)).json()
+    assert made["metadata"] == body["metadata"]
+    (job,) = facade.client.items(TRAINING_JOBS)
+    assert json.loads(job["metadata"]["annotations"]["fettle.dev/metadata"]) == body["metadata"]

@@ -255,3 +255,23 @@ async def test_registered_datasets_and_uploaded_files_are_found_by_name(tmp_path
     hub = {"huggingFace": {"id": "acme/data", "split": "test"}}
     rows = {"workspace": {"path": "datasets/rows"}}
     assert [job["spec"]["dataset"]["source"] for job in jobs] == [hub, hub, rows, rows, rows]
+
+
+async def test_a_check_says_what_a_submit_would_ask_for_and_creates_nothing(tmp_path: Path) -> None:
+    async with Facades(tmp_path, MemoryClient()) as facades:
+        spec = await facades.submissions[0].check(request("demo"))
+        assert (spec.base_model.id, spec.hyperparameters.batch_size) == ("a/b", 4)
+        with pytest.raises(InvalidManifestError):
+            await facades.submissions[0].check(request("demo", base_model="no/such/model"))
+        assert facades.clients[0].items(TRAINING_JOBS) == []
+
+
+async def test_where_a_dataset_would_be_read(tmp_path: Path) -> None:
+    (tmp_path / "datasets/rows").mkdir(parents=True)
+    async with Facades(tmp_path, MemoryClient()) as facades:
+        local = await facades.submissions[0].dataset_source("rows", "test")
+        assert local.manifest() == {"workspace": {"path": "datasets/rows"}}
+        hub = await facades.submissions[0].dataset_source("c/d", "test")
+        assert hub.manifest() == {"huggingFace": {"id": "c/d", "split": "test"}}
+        with pytest.raises(InvalidManifestError):
+            await facades.submissions[0].dataset_source("../etc")

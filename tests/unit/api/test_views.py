@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from fettle_api.models import OllamaModel
 from fettle_api.views import view_job
 
 COARSE = "2026-01-01T12:00:00Z"
@@ -31,7 +32,24 @@ def test_a_request_that_cannot_be_read_is_none(text: str) -> None:
     assert view_job(manifest(request=text)).request is None
 
 
+def test_its_name_in_ollama() -> None:
+    note = '{"name": "mine", "importedAt": "2026-01-01T12:00:00+00:00"}'
+    assert view_job(manifest(ollama=note)).ollama == OllamaModel("mine", datetime(2026, 1, 1, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": 5}', '{"name": "mine", "importedAt": "x"}'])
+def test_a_note_that_somebody_broke_is_none(text: str) -> None:
+    assert view_job(manifest(ollama=text)).ollama is None
+
+
 def test_a_job_without_a_status_is_pending() -> None:
     view = view_job(manifest())
     assert view.phase == "Pending"
     assert not view.is_finished
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"), [('{"a": "b", "c": 1}', {"a": "b"}), ("{}", {}), ("[1]", None), ("{", None), ("", None)]
+)
+def test_pairs_that_were_attached(text: str, pairs: dict[str, str] | None) -> None:
+    assert view_job(manifest(metadata=text)).metadata == pairs

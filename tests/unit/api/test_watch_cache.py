@@ -122,3 +122,13 @@ async def test_reading_before_the_first_list_is_refused_in_time() -> None:
     cache = WatchCache(MemoryClient(), CONFIG_MAPS, "default", _value)
     with pytest.raises(NotReadyError):
         await cache.wait_filled(0.01)
+
+
+async def test_whoever_waits_for_a_change_is_told_of_it_or_that_it_did_not_come() -> None:
+    client = MemoryClient()
+    client.seed(CONFIG_MAPS, config_map("a"))
+    async with running(client) as cache:
+        await cache.wait_filled(5)
+        assert not await cache.wait_until(lambda: cache.get("a") is None, 0.01)
+        await client.delete(CONFIG_MAPS, "a", "default")
+        assert await cache.wait_until(lambda: cache.get("a") is None, 5)

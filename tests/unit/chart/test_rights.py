@@ -1,7 +1,12 @@
 """What the chart's ServiceAccounts may do, and that its pods are restricted."""
 
+from pathlib import Path
+
 import pytest
 
+from fettle_api import submissions
+from fettle_api.current_adapter import CONFIG_MAP
+from fettle_api.webhooks.lease import LEASE_NAME
 from tests.unit.chart.conftest import Manifest, Render
 
 pytestmark = pytest.mark.cluster
@@ -30,9 +35,36 @@ def test_the_operator_has_no_right_to(render: Render, resource: str) -> None:
     assert verbs_on(rules_by_account(render())["fettle-operator"], resource) == set()
 
 
-@pytest.mark.parametrize("resource", ["pods/exec", "nodes", "jobs", "configmaps", "adapters/status", "leases"])
+@pytest.mark.parametrize("resource", ["pods/exec", "nodes", "jobs", "adapters/status", "trainingjobs/finalizers"])
 def test_the_facade_has_no_right_to(render: Render, resource: str) -> None:
     assert verbs_on(rules_by_account(render())["fettle-api"], resource) == set()
+
+
+@pytest.mark.parametrize(
+    ("resource", "names", "verbs"),
+    [
+        ("leases", {"fettle-submit-cluster", "fettle-submit-milady", LEASE_NAME}, {"get", "update"}),
+        ("configmaps", {CONFIG_MAP}, {"get", "patch"}),
+    ],
+)
+def test_the_facade_reads_and_changes_its_own_by_name(
+    render: Render, resource: str, names: set[str], verbs: set[str]
+) -> None:
+    """Nobody can be given the right to create by name; the operator's Lease and others' ConfigMaps are out of reach."""
+    rules = [rule for rule in rules_by_account(render())["fettle-api"] if resource in rule["resources"]]
+    named, free = ([rule for rule in rules if ("resourceNames" in rule) == is_named] for is_named in (True, False))
+    assert {name for rule in named for name in rule["resourceNames"]} == names
+    assert verbs_on(named, resource) == verbs
+    assert verbs_on(free, resource) == {"create"}
+
+
+def test_every_dialect_that_submits_on_condition_may_claim(render: Render) -> None:
+    sources = (Path(submissions.__file__).parent / "dialects").glob("*/*.py")
+    dialects = {source.parent.name for source in sources if ".submit_unless_running(" in source.read_text()}
+    rules = rules_by_account(render())["fettle-api"]
+    names = {name for rule in rules if "leases" in rule["resources"] for name in rule.get("resourceNames", [])}
+    assert {f"fettle-submit-{dialect}" for dialect in dialects} <= names
+    assert dialects
 
 
 def test_the_facade_reviews_tokens_and_does_nothing_else_outside_its_namespace(render: Render) -> None:

@@ -1,10 +1,14 @@
 """What the chart installs: every object, by its values."""
 
+import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fettle_api.settings import ApiSettings
+from fettle_api.webhooks.signing import read_key
 from fettle_schema.crd import DEFINITIONS
 from tests.unit.chart.conftest import CHART, Manifest, Render
 
@@ -22,7 +26,7 @@ def test_default_values_install_everything(render: Render) -> None:
     assert kinds == [
         *("ClusterRole", "ClusterRole", "ClusterRoleBinding", "ClusterRoleBinding"),
         *("Deployment", "Deployment", "PersistentVolumeClaim", "Role", "Role", "RoleBinding", "RoleBinding"),
-        *("Secret", "Service", "ServiceAccount", "ServiceAccount"),
+        *("Secret", "Secret", "Service", "ServiceAccount", "ServiceAccount"),
     ]
 
 
@@ -85,22 +89,56 @@ def test_images_are_those_of_the_values(render: Render) -> None:
     assert environment(operator)["FETTLE_TRAINER_IMAGE_PULL_POLICY"] == "Never"
 
 
-def test_the_key_of_callers_is_random_unless_a_secret_exists(render: Render) -> None:
-    [first], [second] = of_kind(render(), "Secret"), of_kind(render(again=True), "Secret")
-    assert first["data"]["api-key"] != second["data"]["api-key"]
-    manifests = render("api.apiKey.existingSecret=ours", "api.apiKey.key=token")
+@pytest.mark.parametrize("name", ["api-key", "webhook-key"])
+def test_a_key_is_random(render: Render, name: str) -> None:
+    first, second = (secret_of(manifests, name) for manifests in (render(), render(again=True)))
+    assert first["data"][name] != second["data"][name]
+
+
+def test_the_webhooks_key_can_be_read(render: Render, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(base64.b64decode(secret_of(render(), "webhook-key")["data"]["webhook-key"]))
+    assert len(read_key(path).content) == 32
+
+
+def test_keys_can_be_those_of_secrets_that_exist(render: Render) -> None:
+    manifests = render(
+        *("api.apiKey.existingSecret=ours", "api.apiKey.key=token"),
+        *("api.webhooks.existingSecret=hooks", "api.webhooks.key=signing"),
+        *("api.engine.url=http://vllm.serving:8000", "api.engine.existingSecret=vllm", "api.engine.key=admin"),
+    )
     assert of_kind(manifests, "Secret") == []
     facade = deployment(manifests, "api")
-    assert environment(facade)["FETTLE_API_API_KEY_FILE"] == "/var/run/secrets/fettle.dev/token"
-    [volume] = [volume for volume in pod(facade)["volumes"] if "secret" in volume]
-    assert volume["secret"]["secretName"] == "ours"
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(facade)["volumeMounts"]}
+    secrets = {volume["name"]: volume["secret"] for volume in pod(facade)["volumes"] if "secret" in volume}
+    files = {secret["secretName"]: f"{mounts[name]}/{secret['items'][0]['path']}" for name, secret in secrets.items()}
+    variables = environment(facade)
+    assert files == {
+        "ours": variables["FETTLE_API_API_KEY_FILE"],
+        "hooks": variables["FETTLE_API_WEBHOOK_KEY_FILE"],
+        "vllm": variables["FETTLE_API_ENGINE_KEY_FILE"],
+    }
+    assert [secret["items"][0]["key"] for secret in secrets.values()] == ["token", "signing", "admin"]
 
 
 def test_no_key_is_in_a_variable(render: Render) -> None:
     manifests = render()
-    [secret] = of_kind(manifests, "Secret")
-    others = [manifest for manifest in manifests if manifest is not secret]
-    assert secret["data"]["api-key"] not in str(others)
+    secrets = of_kind(manifests, "Secret")
+    others = [manifest for manifest in manifests if manifest not in secrets]
+    assert len(secrets) == 2
+    for secret in secrets:
+        (value,) = secret["data"].values()
+        assert value not in str(others)
+
+
+def test_an_engine_without_a_key_has_no_volume(render: Render) -> None:
+    facade = deployment(render("api.engine.url=http://vllm:8000", "api.engine.workspace=/data"), "api")
+    variables = environment(facade)
+    assert variables["FETTLE_API_ENGINE_URL"] == "http://vllm:8000"
+    assert variables["FETTLE_API_ENGINE_WORKSPACE"] == "/data"
+    assert "FETTLE_API_ENGINE_KEY_FILE" not in variables
+    assert "engine-key" not in {volume["name"] for volume in pod(facade)["volumes"]}
+    assert "FETTLE_API_ENGINE_URL" not in environment(deployment(render(), "api"))
 
 
 def test_the_service_reaches_the_facade(render: Render) -> None:
@@ -108,7 +146,8 @@ def test_the_service_reaches_the_facade(render: Render) -> None:
     [service] = of_kind(manifests, "Service")
     facade = deployment(manifests, "api")
     assert service["spec"]["type"] == "NodePort"
-    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == {"http": 80, "ainode": 3000}
+    expected = {"http": 80, **ApiSettings().dialect_ports}
+    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == expected
     container_ports = {port["name"] for port in container(facade)["ports"]}
     assert {port["targetPort"] for port in service["spec"]["ports"]} == container_ports
     assert service["spec"]["selector"].items() <= facade["spec"]["template"]["metadata"]["labels"].items()
@@ -149,7 +188,6 @@ def test_names_can_be_chosen(render: Render, name: str, expected: set[str]) -> N
 
 
 def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fettle_api.settings import ApiSettings
     from fettle_operator.settings import OperatorSettings
 
     manifests = render(
@@ -161,6 +199,10 @@ def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest
         "api.datasetAliases.chat=datasets/chat",
         "api.credentialsSecretName=hub",
         "api.defaultGpus=0",
+        "api.trackingProject=ours",
+        'api.allowedOutboundHosts=["hooks.internal","10.0.0.1"]',
+        "api.engine.url=http://vllm:8000",
+        "api.engine.existingSecret=vllm",
     )
     for component in ("operator", "api"):
         for name, value in environment(deployment(manifests, component)).items():
@@ -174,12 +216,22 @@ def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest
     assert (facade.namespace, facade.authentication, facade.default_gpus) == ("demo", "apikey", 0)
     assert facade.model_aliases == {"small": "models/tiny"}
     assert facade.dataset_aliases == {"chat": "datasets/chat"}
-    assert facade.dialect_ports == {"ainode": 3000}
+    assert facade.dialect_ports == ApiSettings.model_fields["dialect_ports"].default
+    assert facade.tracking_project == "ours"
+    assert facade.allowed_outbound_hosts == {"hooks.internal", "10.0.0.1"}
+    assert (facade.engine_url, facade.engine_workspace) == ("http://vllm:8000", Path("/workspace"))
+    assert facade.engine_key_file is not None
+    assert facade.webhook_key_file is not None
     assert facade.credentials_secret_name == "hub"
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def secret_of(manifests: list[Manifest], suffix: str) -> Manifest:
+    [found] = [one for one in of_kind(manifests, "Secret") if one["metadata"]["name"].endswith(f"-{suffix}")]
+    return found
 
 
 def deployment(manifests: list[Manifest], component: str) -> Manifest:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from fettle_api.settings import ApiSettings
 from tests.unit.chart.conftest import CHART, HelmError, Manifest, Render
+
+DIALECTS = frozenset(ApiSettings.model_fields["dialect_ports"].default)
 
 REFUSED = [
     ("operator.replicas=0", "operator/replicas", "minimum"),
@@ -28,6 +31,12 @@ REFUSED = [
     ("api.service.type=External", "api/service/type", "must be one of"),
     ("api.service.port=99999", "api/service/port", "maximum"),
     ("api.service.dialectPorts.ainode=0", "api/service/dialectPorts/ainode", "minimum"),
+    ("api.engine.url=vllm:8000", "api/engine/url", "does not match pattern"),
+    ("api.engine.workspace=models", "api/engine/workspace", "does not match pattern"),
+    ("api.engine.token=x", "api/engine", "'token' not allowed"),
+    ("api.trackingProject=", "api/trackingProject", "minLength"),
+    ("api.webhooks.key=a/b", "api/webhooks/key", "does not match pattern"),
+    ('api.allowedOutboundHosts=["http://x"]', "api/allowedOutboundHosts/0", "does not match pattern"),
     ("api.authentication=none", "api", "'authentication' not allowed"),
     ("crds.enabled=perhaps", "crds/enabled", "want boolean"),
     ('watchNamespaces=["Team_A"]', "watchNamespaces/0", "does not match pattern"),
@@ -70,7 +79,7 @@ def _is_deeper(after: str, line: str) -> bool:
 
 def _is_described_by_a_parent(line: str) -> bool:
     """`resources` and `dialectPorts` are documented as a whole."""
-    return line.strip().split(":")[0] in {"requests", "limits", "ainode"}
+    return line.strip().split(":")[0] in {"requests", "limits", *DIALECTS}
 
 
 def _leaves(values: Manifest, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

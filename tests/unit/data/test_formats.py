@@ -39,6 +39,10 @@ BAD = {"role": "assistant", "content": "rm"}
             {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
         ),
         (
+            {"prompt": {"messages": [USER], "tools": []}, "chosen": [GOOD], "rejected": [BAD]},
+            {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
+        ),
+        (
             {"chosen": "Human: hi\n\nAssistant: hello", "rejected": "Human: hi\n\nAssistant: help"},
             {"prompt": "Human: hi\n\nAssistant:", "chosen": " hello", "rejected": " help"},
         ),
@@ -137,6 +141,18 @@ def test_reasoning_is_kept_for_templates_that_write_it(
     assert prepared.train == [expected]
     notes = [str(note) for note in prepared.findings.listed]
     assert notes == [] if ignored is None else ignored in notes[0]
+
+
+@pytest.mark.parametrize("template", [QWEN, {"name": "chatml"}])
+def test_the_reasoning_of_a_pair_goes_into_both_answers(
+    write: Write, prepare_path: Prepare, template: dict[str, Any]
+) -> None:
+    rows = [{"prompt": "Pods?", "chosen": "get pods", "rejected": "rm", "reasoning": "easy"}]
+    prepared = prepare_path(write(rows), Method.ORPO, template=template)
+    kept = {"reasoning_content": "easy"} if template is QWEN else {}
+    assert prepared.train == [{"prompt": [USER], "chosen": [{**GOOD, **kept}], "rejected": [{**BAD, **kept}]}]
+    ignored = [str(note) for note in prepared.findings.listed if "'reasoning'" in str(note)]
+    assert bool(ignored) is (template is not QWEN)
 
 
 def test_reasoning_is_kept_for_a_model_whose_own_template_writes_it(tmp_path: Path, write: Write) -> None:

@@ -23,12 +23,13 @@ def conversation(value: object, column: str, conversion: Conversion) -> list[Mes
 
 
 def text_or_conversation(values: Values, column: str, conversion: Conversion) -> str | list[Message]:
-    """A text or a message list, as TRL allows both in prompts and answers."""
-    if isinstance(values[column], list):
-        return conversation(values[column], column, conversion)
-    if isinstance(values[column], str):
+    """A text or a message list, as TRL allows both in prompts and answers; an object may hold the list, as OpenAI's."""
+    value = _messages_of_object(values[column], column, conversion)
+    if isinstance(value, list):
+        return conversation(value, column, conversion)
+    if isinstance(value, str):
         return required_text(values, column)
-    message = f"column {column!r} is {type_name(values[column])}; a string or a list of messages is expected"
+    message = f"column {column!r} is {type_name(value)}; a string or a list of messages is expected"
     raise InvalidRowError(FindingCode.WRONG_TYPE, column, message)
 
 
@@ -76,6 +77,16 @@ def require_content(content: str, role: str, column: str, place: str) -> None:
     """Only a tool may answer with nothing."""
     if role != "tool" and not content.strip():
         raise InvalidRowError(FindingCode.EMPTY_CONTENT, column, f"{place} is empty; a text is expected")
+
+
+def _messages_of_object(value: object, column: str, conversion: Conversion) -> object:
+    """The list of {"messages": […], "tools": …}; anything else as it is."""
+    if not isinstance(value, dict) or not isinstance(value.get("messages"), list):
+        return value
+    for key in value:
+        if key != "messages" and value[key]:
+            conversion.ignore(f"{column}.{key}")
+    return value["messages"]
 
 
 def _parsed(text: str, column: str) -> object:

@@ -1,6 +1,7 @@
 """`preference`: a chosen and a rejected answer to a prompt; without `prompt`, both answers begin with it.
 
-Where a chat template is named, texts become turns, with `system` before them. For kto a pair is two examples.
+Where a chat template is named, texts become turns, with `system` before them. `reasoning` goes into both answers. For
+kto a pair is two examples.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from fettle_data.findings import FindingCode
 from fettle_data.formats.conversation import Message, require_answer, require_same_kind, text_or_conversation
 from fettle_data.formats.format import Conversion, Example, Format, InvalidRowError
 from fettle_data.formats.shared_prompt import split_texts, split_turns
-from fettle_data.formats.turns import Part, in_turns
+from fettle_data.formats.turns import TURN_COLUMNS, Part, add_reasoning, in_turns
 from fettle_data.rows import Values
 from fettle_schema.dataset import DatasetFormat
 
@@ -27,7 +28,10 @@ def _convert(values: Values, conversion: Conversion) -> Example:
     example = _with_prompt(example)
     require_answer(example["chosen"], "chosen")
     require_answer(example["rejected"], "rejected")
-    return dict(in_turns(example, values, conversion))
+    example = in_turns(example, values, conversion)
+    for answer in ("chosen", "rejected"):
+        add_reasoning(example[answer], values, conversion)
+    return dict(example)
 
 
 def _with_prompt(example: dict[str, Part]) -> dict[str, Part]:
@@ -54,5 +58,5 @@ def _named(parts: tuple[Any, Any, Any]) -> dict[str, Part]:
 
 
 FORMAT = Format(
-    DatasetFormat.PREFERENCE, required=("chosen", "rejected"), optional=("prompt", "system"), convert=_convert
+    DatasetFormat.PREFERENCE, required=("chosen", "rejected"), optional=("prompt", *TURN_COLUMNS), convert=_convert
 )

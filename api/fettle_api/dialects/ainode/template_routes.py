@@ -68,7 +68,7 @@ def add_overview(router: APIRouter, service: Service, settings: ApiSettings) -> 
             config = parse_config(filled(body, template), needs_dataset=False, is_known_template=template is not None)
             count = parse_request(EstimateRequest, body).sample_count
             spec = translate.spec_of_config(config, template)
-        found = await service.estimator.estimate(config.base_model.strip(), spec, count)
+        found = await service.estimates.estimate(config.base_model.strip(), spec, count)
         return JSONResponse(translate_results.estimate_of(found, config))
 
 

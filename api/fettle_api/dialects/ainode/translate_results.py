@@ -126,6 +126,7 @@ def estimate_of(estimate: Estimate, config: TrainingConfig) -> dict[str, Any]:
         "distributed": config.distributed,
         "num_nodes": config.num_nodes if config.distributed else 1,
         "notes": list(estimate.notes),
+        "estimate": dict(estimate.details) if estimate.details is not None else None,
     }
 
 

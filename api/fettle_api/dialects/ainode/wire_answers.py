@@ -171,6 +171,8 @@ class EstimateAnswer(_Answer):
     distributed: bool
     num_nodes: int
     notes: list[str]
+    estimate: dict[str, Any] | None
+    """Memory by its parts, time, and advice; null where the model's config.json is not known."""
 
 
 class DatasetAnswer(_Answer):

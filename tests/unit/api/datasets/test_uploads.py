@@ -1,4 +1,5 @@
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from fettle_schema.dataset import DatasetSource, WorkspaceSource
 ROWS = b'{"text": "a"}\n'
 
 
-def uploads_of(root: Path) -> Uploads:
-    return Uploads(Workspace(root), WorkspaceWriter(root))
+def uploads_of(root: Path, at_seconds: int = 0) -> Uploads:
+    return Uploads(Workspace(root), WorkspaceWriter(root), lambda: datetime.fromtimestamp(at_seconds, UTC))
 
 
 async def upload(root: Path, upload_id: str, content: bytes = ROWS, **record: Any) -> UploadView:
@@ -77,3 +78,29 @@ async def test_a_full_disk_keeps_nothing(small_disk: Path) -> None:
     with pytest.raises(StorageFullError):
         await upload(small_disk, "file-1", bytes(2 * 1024 * 1024))
     assert os.listdir(small_disk / "uploads") == []
+
+
+async def test_a_file_that_expires_is_gone_with_its_content(tmp_path: Path) -> None:
+    await upload(tmp_path, "file-1", expires_at=100)
+    await upload(tmp_path, "file-2", expires_at="never")
+    assert (await uploads_of(tmp_path, 99).get("file-1")).id == "file-1"
+    with pytest.raises(DatasetNotFoundError):
+        await uploads_of(tmp_path, 100).get("file-1")
+    assert [one.id for one in await uploads_of(tmp_path, 100).all()] == ["file-2"]
+    assert os.listdir(tmp_path / "uploads") == ["file-2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "row"),
+    [
+        (b'\n {"a": 1}\n{"b": 2}\n', {"a": 1}),
+        (b'{"a": 1}', {"a": 1}),
+        (b"[1]\n", {}),
+        (b"no JSON\n", {}),
+        (b"\xff\n", {}),
+        (b'{"a": "' + b"x" * 2_000_000 + b'"}\n', {}),
+    ],
+)
+async def test_the_first_row_tells_what_the_others_are(tmp_path: Path, content: bytes, row: dict[str, Any]) -> None:
+    await upload(tmp_path, "file-1", content)
+    assert await uploads_of(tmp_path).first_row("file-1") == row

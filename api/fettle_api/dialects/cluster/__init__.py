@@ -1,0 +1,1 @@
+"""The training-cluster API: `wire` its types, `translate` pure conversion, `routes` HTTP."""

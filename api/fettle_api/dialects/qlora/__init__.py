@@ -1,0 +1,1 @@
+"""LocalAIServer's QLoRA and adapter API: `wire` its types, `translate` pure conversion, `routes` HTTP."""

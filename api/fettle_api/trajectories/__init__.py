@@ -1,0 +1,1 @@
+"""Trajectories of agents: taken in, scrubbed, kept in the workspace, and made into datasets. No HTTP, no dialect."""

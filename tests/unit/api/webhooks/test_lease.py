@@ -1,0 +1,76 @@
+from typing import Any
+
+import pytest
+
+from fettle_api.webhooks.lease import LEASE_NAME, SenderLease
+from fettle_client.protocol import LEASES, ApiError, ConflictError, UnavailableError
+from tests.support.memory_client import MemoryClient
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def lease_of(client: Any, identity: str, clock: Clock | None = None) -> SenderLease:
+    return SenderLease(client, "default", identity, 30, clock or Clock())
+
+
+async def test_one_holds_it_and_renews() -> None:
+    client = MemoryClient()
+    one, two = lease_of(client, "one"), lease_of(client, "two")
+    assert await one.hold()
+    assert not await two.hold()
+    assert await one.hold()
+    (lease,) = client.items(LEASES)
+    assert (lease["metadata"]["name"], lease["spec"]["holderIdentity"]) == (LEASE_NAME, "one")
+
+
+async def test_a_lease_that_does_not_change_for_its_time_is_free() -> None:
+    client, clock = MemoryClient(), Clock()
+    await lease_of(client, "one").hold()
+    two = lease_of(client, "two", clock)
+    assert not await two.hold()
+    clock.seconds += 29
+    assert not await two.hold()
+    clock.seconds += 1
+    assert await two.hold()
+
+
+async def test_a_lease_that_is_renewed_is_not_free() -> None:
+    client, clock = MemoryClient(), Clock()
+    one, two = lease_of(client, "one"), lease_of(client, "two", clock)
+    for _ in range(5):
+        assert await one.hold()
+        assert not await two.hold()
+        clock.seconds += 20
+
+
+async def test_a_lease_that_was_released_is_free_at_once() -> None:
+    client = MemoryClient()
+    one, two = lease_of(client, "one"), lease_of(client, "two")
+    await one.hold()
+    await two.release()
+    await one.release()
+    assert await two.hold()
+    await one.release()
+    assert await two.hold()
+
+
+@pytest.mark.parametrize(
+    "error", [ConflictError(409, "Conflict", "x"), UnavailableError(503, "x", "x"), ApiError(403, "Forbidden", "x")]
+)
+async def test_who_cannot_renew_does_not_send(error: ApiError) -> None:
+    client = MemoryClient()
+    lease = lease_of(client, "one")
+    await lease.hold()
+    client.fail_next("replace", error, LEASES)
+    assert not await lease.hold()
+    assert await lease.hold()
+    client.fail_next("get", error, LEASES)
+    await lease.release()
