@@ -73,6 +73,15 @@ def test_the_facade_reviews_tokens_and_does_nothing_else_outside_its_namespace(r
     assert role["rules"] == [expected]
 
 
+def test_with_tokens_it_also_asks_what_their_owners_may_do(render: Render) -> None:
+    manifests = render("api.authentication=token")
+    [role] = [role for role in of_kinds(manifests, "ClusterRole") if role["metadata"]["name"].endswith("-api")]
+    assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [
+        (["tokenreviews"], ["create"]),
+        (["subjectaccessreviews"], ["create"]),
+    ]
+
+
 def test_an_operator_of_some_namespaces_has_rights_there_only(render: Render) -> None:
     manifests = render('watchNamespaces=["one","two"]')
     cluster_roles = [role["metadata"]["name"] for role in of_kinds(manifests, "ClusterRole")]

@@ -131,6 +131,16 @@ def test_no_key_is_in_a_variable(render: Render) -> None:
         assert value not in str(others)
 
 
+def test_with_tokens_there_is_no_key(render: Render) -> None:
+    manifests = render("api.authentication=token")
+    facade = deployment(manifests, "api")
+    variables = environment(facade)
+    assert variables["FETTLE_API_AUTHENTICATION"] == "token"
+    assert "FETTLE_API_API_KEY_FILE" not in variables
+    assert "api-key" not in {volume["name"] for volume in pod(facade)["volumes"]}
+    assert not [secret for secret in of_kind(manifests, "Secret") if secret["metadata"]["name"].endswith("api-key")]
+
+
 def test_an_engine_without_a_key_has_no_volume(render: Render) -> None:
     facade = deployment(render("api.engine.url=http://vllm:8000", "api.engine.workspace=/data"), "api")
     variables = environment(facade)

@@ -37,7 +37,7 @@ REFUSED = [
     ("api.trackingProject=", "api/trackingProject", "minLength"),
     ("api.webhooks.key=a/b", "api/webhooks/key", "does not match pattern"),
     ('api.allowedOutboundHosts=["http://x"]', "api/allowedOutboundHosts/0", "does not match pattern"),
-    ("api.authentication=none", "api", "'authentication' not allowed"),
+    ("api.authentication=none", "api/authentication", "must be one of 'apikey', 'token'"),
     ("crds.enabled=perhaps", "crds/enabled", "want boolean"),
     ('watchNamespaces=["Team_A"]', "watchNamespaces/0", "does not match pattern"),
 ]

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets import exceptions
+from websockets.asyncio import client as client_of
 
 from fettle_api.app import create_app
 from fettle_api.logs import WorkspaceLogs
@@ -22,8 +24,6 @@ from fettle_schema.names import job_directory
 from tests.support.facade import ReviewingClient
 from tests.support.polling import eventually
 
-client_of = pytest.importorskip("websockets.asyncio.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 CONFIG = {
     "output_name": "x",
     "base_model": "a/b",
