@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from fettle_api.app import create_app
-from fettle_api.logs import FirstOf, PodLogs, WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import FirstOf, PodLogs, WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.kubernetes import connect
 from fettle_schema.errors import FettleError
 

@@ -11,9 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from fettle_api.access_log import AccessLog
-from fettle_api.adapters import Adapters
-from fettle_api.auth import Authenticator, build_authenticator
+from fettle_api.adapters.registry import Adapters
 from fettle_api.dialects.ainode.routes import AINODE
 from fettle_api.dialects.cluster.routes import CLUSTER
 from fettle_api.dialects.dialect import Dialect
@@ -21,16 +19,18 @@ from fettle_api.dialects.merlina.routes import MERLINA
 from fettle_api.dialects.milady.routes import MILADY
 from fettle_api.dialects.openai.routes import OPENAI
 from fettle_api.dialects.qlora.routes import QLORA
-from fettle_api.documentation import add_documentation
 from fettle_api.gpus import Gpus, UnknownGpus
-from fettle_api.guards import Guard, render_errors
-from fettle_api.logs import LogSource
-from fettle_api.receiver import build_receiver
-from fettle_api.reports import Reports
+from fettle_api.identity.auth import Authenticator, build_authenticator
+from fettle_api.identity.token_reviews import PodTokens
+from fettle_api.jobs.logs import LogSource
+from fettle_api.progress.receiver import build_receiver
+from fettle_api.progress.reports import Reports
+from fettle_api.resources.store import Store
 from fettle_api.service import Service, build_service
 from fettle_api.settings import ApiSettings
-from fettle_api.store import Store
-from fettle_api.token_reviews import PodTokens
+from fettle_api.web.access_log import AccessLog
+from fettle_api.web.documentation import add_documentation
+from fettle_api.web.guards import Guard, render_errors
 from fettle_api.webhooks.sender import WebhookSender, build_sender
 from fettle_client.protocol import ResourceClient
 from fettle_schema.base import VERSION

@@ -11,9 +11,9 @@ import httpx
 from fastapi import FastAPI
 
 from fettle_api.app import DIALECTS, create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import TRAINING_JOBS, Manifest, ResourceKind
 from fettle_local.store import LocalClient
 from fettle_schema.names import job_directory

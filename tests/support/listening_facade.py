@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fettle_api.app import DIALECTS, create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from tests.support.facade import NAMESPACE, ReviewingClient
 
 _START_SECONDS = 60

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fettle_trainer.finishing import RECORD_FILE
 from tests.support.outcomes import CLOSE, adapter_weights, largest_difference
 from tests.support.runs import RunFiles, finish_run, run_config, write_run
 from tests.support.scarcity import scarce_memory
@@ -44,6 +45,7 @@ def test_memory_that_runs_out_late_costs_no_checkpoint_and_is_remembered(
     assert first.losses() == pytest.approx(without_dropout.losses(), abs=CLOSE)
     assert largest_difference(first, without_dropout) < CLOSE
 
+    (first.directory / "attempts/1" / RECORD_FILE).unlink()  # as if it had been killed before it published
     second = write_run(workspace, {**large_run(), "job": {**large_run()["job"], "attempt": 2}})
     assert finish_run(second) == 0, second.log()
     assert second.result()["warnings"] == [SENTENCE]

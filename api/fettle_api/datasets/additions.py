@@ -9,9 +9,9 @@ from typing import Any
 
 from fettle_api.datasets.catalog import Catalog, is_dataset_name
 from fettle_api.errors import DatasetNotFoundError, DatasetRefusedError, FileMissingError, NameTakenError
-from fettle_api.incoming import IncomingFile
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import Staging, WorkspaceWriter, close_synced, write_all
+from fettle_api.files.incoming import IncomingFile
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import Staging, WorkspaceWriter, close_synced, write_all
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.layout import DATASETS
 from fettle_schema.stored_dataset import (

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fettle_api.datasets.views import DatasetView, VersionView
 from fettle_api.errors import DatasetNotFoundError, FileMissingError
-from fettle_api.workspace import Workspace
+from fettle_api.files.workspace import Workspace
 from fettle_schema.dataset import DatasetSource, WorkspaceSource
 from fettle_schema.layout import DATASETS
 from fettle_schema.stored_dataset import (

@@ -20,10 +20,10 @@ from fettle_api.errors import (
     RemoteError,
     StorageFullError,
 )
-from fettle_api.incoming import IncomingFile, incoming_file
+from fettle_api.files.incoming import IncomingFile, incoming_file
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_schema.dataset import DatasetSource, DatasetSpec
 from fettle_schema.layout import DATASETS
 from fettle_schema.stored_dataset import dataset_directory

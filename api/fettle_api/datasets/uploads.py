@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fettle_api.body import parse_json
 from fettle_api.errors import BodyError, DatasetNotFoundError, FileMissingError
-from fettle_api.incoming import IncomingFile, incoming_file
-from fettle_api.models import FileEntry
-from fettle_api.workspace import OpenFile, Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
+from fettle_api.files.incoming import IncomingFile, incoming_file
+from fettle_api.files.workspace import OpenFile, Workspace
+from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.resources.models import FileEntry
+from fettle_api.web.body import parse_json
 from fettle_schema.layout import UPLOADS
 
 _RECORD_FILE = "upload.json"

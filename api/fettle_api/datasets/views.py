@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fettle_api.models import FileEntry
+from fettle_api.resources.models import FileEntry
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.stored_dataset import DatasetDescription
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from fettle_api.guards import ErrorRenderer
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.guards import ErrorRenderer
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from fettle_api.datasets.views import DatasetView, VersionView
 from fettle_api.errors import NameTakenError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import Staging, WorkspaceWriter, close_synced, write_all
 from fettle_api.trajectories.examples import TrajectoryExamples
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import Staging, WorkspaceWriter, close_synced, write_all
 from fettle_schema.layout import DATASETS
 from fettle_schema.stored_dataset import (
     DESCRIPTION_FILE,

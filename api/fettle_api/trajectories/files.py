@@ -15,9 +15,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from fettle_api.errors import FileMissingError, TrajectoryNotFoundError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.trajectories.model import Trajectory, TrajectorySummary
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_schema.layout import TRAJECTORIES
 
 MAX_TRAJECTORY_BYTES = 64 * 1024 * 1024

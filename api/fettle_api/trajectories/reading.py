@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fettle_api.body import parse_json
 from fettle_api.errors import BodyError
 from fettle_api.trajectories.model import KNOWN_KEYS, Trajectory
 from fettle_api.trajectories.scrubbing import Scrubber
+from fettle_api.web.body import parse_json
 
 MAX_AT_ONCE = 5000
 

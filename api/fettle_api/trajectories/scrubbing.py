@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fettle_api.body import parse_json
 from fettle_api.errors import BodyError
+from fettle_api.web.body import parse_json
 
 SECRET = "[SECRET]"  # noqa: S105 - what stands for one
 EMAIL = "[EMAIL]"

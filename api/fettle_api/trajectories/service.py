@@ -7,14 +7,14 @@ from datetime import datetime
 
 from fettle_api.datasets.service import Datasets
 from fettle_api.datasets.views import DatasetView
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.trajectories.building import VERSION, DatasetBuilder
 from fettle_api.trajectories.examples import choose
 from fettle_api.trajectories.files import Kept, TrajectoryFiles
 from fettle_api.trajectories.model import Trajectory, TrajectorySummary
 from fettle_api.trajectories.reading import read_trajectories
 from fettle_api.trajectories.scrubbing import Scrubber
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_schema.dataset import DatasetSource, WorkspaceSource
 
 MAX_BODY_BYTES = 16 * 1024 * 1024

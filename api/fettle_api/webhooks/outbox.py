@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from fettle_api.body import parse_json
 from fettle_api.errors import BodyError, FileMissingError, NameTakenError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.web.body import parse_json
 from fettle_api.webhooks.signing import SigningKey
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_schema.layout import WEBHOOKS
 
 Outcome = Literal["delivered", "abandoned"]

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from fettle_api.models import JobView
-from fettle_api.uuid_ids import id_of_name
+from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.resources.models import JobView
 from fettle_schema.vocabulary import Phase
 
 _CLUSTER_STATUS = {Phase.SUCCEEDED: "completed", Phase.FAILED: "failed", Phase.CANCELLED: "cancelled"}

@@ -9,17 +9,17 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from fettle_api.models import JobView
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
+from fettle_api.resources.models import JobView
+from fettle_api.resources.store import Store
 from fettle_api.settings import ApiSettings
-from fettle_api.store import Store
 from fettle_api.webhooks.delivery import Result, deliver, pause_seconds
 from fettle_api.webhooks.lease import SenderLease
 from fettle_api.webhooks.outbox import Message, Outbox
 from fettle_api.webhooks.payloads import message_body, message_id
 from fettle_api.webhooks.signing import SigningKey, read_key
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_client.protocol import ResourceClient
 from fettle_schema.errors import FettleError
 

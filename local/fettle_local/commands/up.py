@@ -58,12 +58,12 @@ async def _serve(client: LocalClient, home: Home, port: int, ports: dict[str, in
 
 async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[str, int] | None) -> "Servers":
     from fettle_api.app import create_app
+    from fettle_api.files.workspace import Workspace
     from fettle_api.gpus import LocalGpus
-    from fettle_api.logs import FirstOf, PodLogs, WorkspaceLogs
+    from fettle_api.jobs.logs import FirstOf, PodLogs, WorkspaceLogs
     from fettle_api.server import Servers
     from fettle_api.settings import ApiSettings
     from fettle_api.webhooks.signing import ensure_key
-    from fettle_api.workspace import Workspace
     from fettle_local.job_logs import LocalPodLogs
     from fettle_local.runner.gpus import installed_gpus
 

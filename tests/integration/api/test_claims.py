@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fettle_api.claims import Claims
 from fettle_api.errors import JobRunningError
-from fettle_api.models import JobRequest
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.claims import Claims
+from fettle_api.jobs.submissions import Submissions
+from fettle_api.resources.models import JobRequest
+from fettle_api.resources.store import Store
 from fettle_api.settings import ApiSettings
-from fettle_api.store import Store
-from fettle_api.submissions import Submissions
-from fettle_api.workspace import Workspace
 from fettle_client.kubernetes import KubernetesClient, connect
 from fettle_client.protocol import LEASES, TRAINING_JOBS
 

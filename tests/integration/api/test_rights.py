@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fettle_api.adapters import Adapters
-from fettle_api.claims import Claims
-from fettle_api.current_adapter import CONFIG_MAP, CurrentAdapter
+from fettle_api.adapters.current import CONFIG_MAP, CurrentAdapter
+from fettle_api.adapters.registry import Adapters
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.jobs.claims import Claims
 from fettle_api.webhooks.lease import SenderLease
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_client.kubernetes import KubernetesClient, connect
 from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, LEASES, SECRETS, ApiError, Manifest, ResourceKind
 from tests.cluster import CONTEXT

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
-from fettle_api.store import Store
+from fettle_api.resources.store import Store
 from fettle_api.webhooks.lease import LEASE_NAME, SenderLease
 from fettle_api.webhooks.outbox import Outbox
 from fettle_api.webhooks.sender import WebhookSender
 from fettle_api.webhooks.signing import SigningKey
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_client.kubernetes import KubernetesClient, connect
 from fettle_client.protocol import LEASES, TRAINING_JOBS
 from tests.support.http_receiver import Receiver, http_receiver

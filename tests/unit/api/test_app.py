@@ -8,10 +8,10 @@ import pytest
 
 from fettle_api.__main__ import JsonFormatter
 from fettle_api.app import create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import TRAINING_JOBS
 from tests.support.facade import ReviewingClient, running_facade
 
@@ -121,10 +121,10 @@ async def test_request_ids(tmp_path: Path, given: str, kept: bool) -> None:
 
 
 async def test_the_access_log_holds_no_query_and_no_header(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "fettle_api.access")
+    caplog.set_level("INFO", "fettle_api.identity.access")
     async with running_facade(tmp_path) as facade, facade.caller() as caller:
         await caller.get(f"{JOBS}?token=in-query", headers={"authorization": "Bearer in-header"})
-    (record,) = [record for record in caplog.records if record.name == "fettle_api.access"]
+    (record,) = [record for record in caplog.records if record.name == "fettle_api.identity.access"]
     line = json.loads(JsonFormatter().format(record))
     assert (line["method"], line["path"], line["status"]) == ("GET", JOBS, 200)
     assert "in-query" not in str(line)

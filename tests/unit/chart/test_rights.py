@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fettle_api import submissions
-from fettle_api.current_adapter import CONFIG_MAP
+import fettle_api
+from fettle_api.adapters.current import CONFIG_MAP
 from fettle_api.webhooks.lease import LEASE_NAME
 from tests.unit.chart.conftest import Manifest, Render
 
@@ -59,7 +59,7 @@ def test_the_facade_reads_and_changes_its_own_by_name(
 
 
 def test_every_dialect_that_submits_on_condition_may_claim(render: Render) -> None:
-    sources = (Path(submissions.__file__).parent / "dialects").glob("*/*.py")
+    sources = (Path(fettle_api.__file__).parent / "dialects").glob("*/*.py")
     dialects = {source.parent.name for source in sources if ".submit_unless_running(" in source.read_text()}
     rules = rules_by_account(render())["fettle-api"]
     names = {name for rule in rules if "leases" in rule["resources"] for name in rule.get("resourceNames", [])}

@@ -4,17 +4,17 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
 from fettle_api.dialects.ainode import translate_results
 from fettle_api.dialects.ainode.refusals import in_words_of_ainode
 from fettle_api.dialects.ainode.wire import DatasetRequest, parse_request
 from fettle_api.dialects.ainode.wire_answers import DatasetAnswer, DatasetsAnswer, DeletedAnswer, PreviewAnswer
 from fettle_api.dialects.ainode.wire_datasets import name_of_upload, source_of_request, url_of_request
-from fettle_api.documentation import documented
 from fettle_api.errors import BodyError, RemoteError
-from fettle_api.multipart import read_form
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
+from fettle_api.web.multipart import read_form
 
 _PREFIX = "/api/datasets"
 _FORM = {

@@ -6,15 +6,12 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object, read_optional_object
-from fettle_api.callers import identity_of
 from fettle_api.dialects.ainode import translate, translate_results
 from fettle_api.dialects.ainode.refusals import in_words_of_ainode, resource_name
 from fettle_api.dialects.ainode.template_routes import find_template
 from fettle_api.dialects.ainode.templates import filled
 from fettle_api.dialects.ainode.wire import MergeRequest, ResumeRequest, TrainingConfig, parse_config, parse_request
 from fettle_api.dialects.ainode.wire_answers import CancelledAnswer, JobAnswer, JobsAnswer, MergeAnswer, ResumeAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import (
     CheckpointNotFoundError,
     FileMissingError,
@@ -24,6 +21,9 @@ from fettle_api.errors import (
 )
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object, read_optional_object
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
 
 JOBS = "/api/training/jobs"
 _DERIVED: dict[str, Any] = {"is_body_required": False, "takes_key": True}

@@ -7,10 +7,10 @@ from starlette.responses import JSONResponse, Response
 from fettle_api.dialects.ainode import translate_results
 from fettle_api.dialects.ainode.refusals import in_words_of_ainode, resource_name
 from fettle_api.dialects.ainode.wire_answers import LogAnswer, OutputAnswer
-from fettle_api.documentation import documented
-from fettle_api.downloads import attachment
 from fettle_api.errors import FileMissingError
 from fettle_api.service import Service
+from fettle_api.web.documentation import documented
+from fettle_api.web.downloads import attachment
 
 _JOB = "/api/training/jobs/{job_id}"
 

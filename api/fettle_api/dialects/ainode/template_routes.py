@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
 from fettle_api.dialects.ainode import translate, translate_results
 from fettle_api.dialects.ainode.refusals import in_words_of_ainode
 from fettle_api.dialects.ainode.templates import BUILT_IN, Template, filled, new_template, stored_template
@@ -20,10 +19,11 @@ from fettle_api.dialects.ainode.wire import (
     parse_request,
 )
 from fettle_api.dialects.ainode.wire_answers import EstimateAnswer, StatsAnswer, TemplateAnswer, TemplatesAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import DocumentNotFoundError
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
 
 _PREFIX = "/api/training"
 

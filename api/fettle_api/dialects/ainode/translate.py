@@ -8,8 +8,8 @@ from typing import Any
 
 from fettle_api.dialects.ainode.templates import Template, with_template
 from fettle_api.dialects.ainode.wire import MASK, TrainingConfig
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobRequest, JobView
+from fettle_api.resources.models import JobRequest, JobView
+from fettle_api.web.idempotency import Identity
 from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.errors import InvalidManifestError

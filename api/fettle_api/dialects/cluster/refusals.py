@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from fettle_api.dialects.cluster.translate import findings_of
 from fettle_api.dialects.cluster.wire import Finding, RequestError, finding
 from fettle_api.errors import BodyError, JobFinishedError, JobNotFoundError, UrlError
-from fettle_api.uuid_ids import name_of_id
+from fettle_api.jobs.uuid_ids import name_of_id
 from fettle_schema.errors import InvalidManifestError
 
 

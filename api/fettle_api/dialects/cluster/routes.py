@@ -15,11 +15,11 @@ from fettle_api.dialects.cluster.wire_answers import (
     QueueAnswer,
 )
 from fettle_api.dialects.dialect import Dialect
-from fettle_api.documentation import documented
-from fettle_api.job_queue import job_queue
+from fettle_api.jobs.queue import job_queue
+from fettle_api.jobs.uuid_ids import id_of_name
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
-from fettle_api.uuid_ids import id_of_name
+from fettle_api.web.documentation import documented
 from fettle_schema.base import VERSION
 
 _TITLE = "Model Training API"

@@ -8,20 +8,20 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import parse_json, read_bytes
-from fettle_api.callers import identity_of
 from fettle_api.dialects.cluster.dataset_versions import source_of_version
 from fettle_api.dialects.cluster.refusals import as_request_error, unprocessable
 from fettle_api.dialects.cluster.translate import NAME, adapter_name_of, request_of_train, warnings_of
 from fettle_api.dialects.cluster.wire import RequestError, TrainRequest, finding, parse_request, parse_strategy
 from fettle_api.dialects.cluster.wire_answers import StartedAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import AdapterNotFoundError, JobRunningError, RemoteError
-from fettle_api.job_queue import job_queue
-from fettle_api.models import JobRequest
+from fettle_api.jobs.queue import job_queue
+from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.resources.models import JobRequest
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
-from fettle_api.uuid_ids import id_of_name
+from fettle_api.web.body import parse_json, read_bytes
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
 
 _WEBHOOK_CHECK_SECONDS = 2.0
 _STRATEGY = {"strategy": {"type": "string", "enum": ["queue", "reject"], "default": "queue"}}

@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from fettle_api.adapter_views import AdapterView
+from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.cluster.wire import Finding, TrainRequest, finding
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobRequest, JobView
-from fettle_api.uuid_ids import id_of_name, name_of_id, new_id
+from fettle_api.jobs.uuid_ids import id_of_name, name_of_id, new_id
+from fettle_api.resources.models import JobRequest, JobView
+from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import InvalidManifestError
 from fettle_schema.layout import DATASETS, MODELS
 from fettle_schema.names import slug

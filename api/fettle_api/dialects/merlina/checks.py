@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fettle_api.dialects.merlina.translate import FORMATS, Installation, findings_of, has_token, pieces_of, tracks
 from fettle_api.dialects.merlina.wire import DatasetBody, TrainingConfig
-from fettle_api.preflight import JobFacts
+from fettle_api.jobs.preflight import JobFacts
 from fettle_schema.errors import InvalidManifestError
 
 GATED = ("meta-llama/", "google/gemma", "google/codegemma", "bigcode/starcoder", "CohereForAI/", "CohereLabs/")

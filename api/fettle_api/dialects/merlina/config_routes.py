@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
 from fettle_api.dialects.merlina import translate_machine
 from fettle_api.dialects.merlina.refusals import in_words_of_merlina, truth
 from fettle_api.dialects.merlina.wire import ExportRequest, ImportRequest, SaveRequest, parse
@@ -16,10 +15,11 @@ from fettle_api.dialects.merlina.wire_answers import (
     DeletedConfigurationAnswer,
     SavedAnswer,
 )
-from fettle_api.documentation import documented
 from fettle_api.errors import BodyError, DocumentNotFoundError, FileMissingError, FileNameError, NameTakenError
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
 from fettle_api.datasets.views import ModelTemplate
 from fettle_api.dialects.merlina import translate_machine
 from fettle_api.dialects.merlina.checks import format_errors
@@ -24,11 +23,12 @@ from fettle_api.dialects.merlina.wire_answers import (
     UploadAnswer,
     UploadsAnswer,
 )
-from fettle_api.documentation import documented
 from fettle_api.errors import BodyError, DatasetRefusedError, FileMissingError
-from fettle_api.multipart import read_form
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
+from fettle_api.web.multipart import read_form
 from fettle_schema.dataset import DatasetSource, DatasetSpec
 
 _FORM = {"file": {"type": "string", "format": "binary"}}

@@ -6,8 +6,6 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
-from fettle_api.callers import identity_of
 from fettle_api.dialects.merlina import translate, translate_jobs
 from fettle_api.dialects.merlina.preparation import Prepared, prepare
 from fettle_api.dialects.merlina.refusals import in_words_of_merlina, resource_name, whole_number
@@ -23,13 +21,15 @@ from fettle_api.dialects.merlina.wire_answers import (
     SubmittedAnswer,
     ValidationAnswer,
 )
-from fettle_api.documentation import documented
 from fettle_api.errors import JobFinishedError, JobNotFoundError
-from fettle_api.idempotency import Identity
-from fettle_api.logs import MAX_LINES
-from fettle_api.models import JobView
+from fettle_api.jobs.logs import MAX_LINES
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
+from fettle_api.web.idempotency import Identity
 from fettle_client.protocol import AlreadyExistsError
 from fettle_schema.errors import InvalidManifestError
 

@@ -17,8 +17,8 @@ from fettle_api.dialects.merlina.translate_jobs import (
     progress_of_job,
     status_of_job,
 )
-from fettle_api.live_events import JobChanged, JobGone, JobReported, LiveEvent
-from fettle_api.models import JobView
+from fettle_api.progress.events import JobChanged, JobGone, JobReported, LiveEvent
+from fettle_api.resources.models import JobView
 from fettle_schema.run import ProgressEvent
 
 HEARTBEAT = {"type": "heartbeat", "status": "ok"}

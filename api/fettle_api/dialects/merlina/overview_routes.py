@@ -17,11 +17,11 @@ from fettle_api.dialects.merlina.wire_answers import (
     StatsAnswer,
     VersionAnswer,
 )
-from fettle_api.documentation import documented
 from fettle_api.gpus import GpuView
-from fettle_api.job_queue import job_queue
+from fettle_api.jobs.queue import job_queue
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.documentation import documented
 
 VERSION = "1.1.0"
 """Of the document that is served."""

@@ -6,7 +6,7 @@ from fettle_api.dialects.merlina.checks import Validation, format_errors, source
 from fettle_api.dialects.merlina.translate import Installation, request_of_config
 from fettle_api.dialects.merlina.wire import DatasetBody, SourceBody, TrainingConfig
 from fettle_api.errors import DatasetNotFoundError, DatasetRefusedError
-from fettle_api.models import JobRequest
+from fettle_api.resources.models import JobRequest
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
 from fettle_schema.dataset import DatasetSource, InlineSource, WorkspaceSource

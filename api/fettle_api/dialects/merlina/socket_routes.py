@@ -10,7 +10,7 @@ from fettle_api.dialects.merlina.messages import HEARTBEAT, Message, messages_of
 from fettle_api.dialects.merlina.refusals import render_error, resource_name
 from fettle_api.errors import JobNotFoundError, message_of, status_of
 from fettle_api.service import Service
-from fettle_api.sockets import converse, refuse
+from fettle_api.web.sockets import converse, refuse
 from fettle_schema.errors import FettleError
 
 LINGER_SECONDS = 60.0

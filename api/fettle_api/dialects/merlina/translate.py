@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fettle_api.dialects.merlina.wire import DatasetBody, TrainingConfig
-from fettle_api.models import JobRequest
+from fettle_api.resources.models import JobRequest
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.defaults import METHODS_WITH

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.merlina.translate import id_of_name
-from fettle_api.job_queue import JobQueue
-from fettle_api.job_storage import JobUsage
-from fettle_api.models import JobView
+from fettle_api.jobs.queue import JobQueue
+from fettle_api.jobs.storage import JobUsage
+from fettle_api.resources.models import JobView
 from fettle_schema.layout import ADAPTERS, MODELS
 from fettle_schema.names import attempt_name
 from fettle_schema.run import ProgressEvent

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fettle_api.base_models import TokenizerView
-from fettle_api.configurations import Configuration
 from fettle_api.datasets.uploads import UploadView
 from fettle_api.datasets.views import DatasetPreview, FormattedRows
 from fettle_api.dialects.merlina.translate_jobs import clock_time
+from fettle_api.files.base_models import TokenizerView
+from fettle_api.files.configurations import Configuration
 from fettle_api.gpus import GpuView
 
 NO_CUDA = "CUDA is not available"

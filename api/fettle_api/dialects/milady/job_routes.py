@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_optional_object
-from fettle_api.callers import identity_of
 from fettle_api.dialects.milady import translate
 from fettle_api.dialects.milady.refusals import in_words_of_milady, job_name
 from fettle_api.dialects.milady.wire import KNOWN_MODELS, JobOptions, parse_request
 from fettle_api.dialects.milady.wire_answers import JobAnswer, JobsAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import DatasetNotFoundError, JobFinishedError
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
 from fettle_api.trajectories.service import is_built
+from fettle_api.web.body import read_optional_object
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
 from fettle_schema.dataset import DatasetSource
 
 JOBS = "/api/training/jobs"

@@ -6,20 +6,20 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.announcements import Announcement, Happening
-from fettle_api.benchmarks import can_be_benchmarked
-from fettle_api.body import read_optional_object
 from fettle_api.dialects.milady import translate_models
 from fettle_api.dialects.milady.refusals import in_words_of_milady, model_job_name
 from fettle_api.dialects.milady.translate import has_model
 from fettle_api.dialects.milady.wire import ActivateRequest, ImportRequest, parse_request
 from fettle_api.dialects.milady.wire_answers import ActivatedAnswer, BenchmarkAnswer, ImportedAnswer, ModelsAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import JobNotFoundError
-from fettle_api.models import JobView
-from fettle_api.ollama_imports import OllamaImport
+from fettle_api.jobs.benchmarks import can_be_benchmarked
+from fettle_api.ollama.imports import OllamaImport
+from fettle_api.progress.announcements import Announcement, Happening
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_optional_object
+from fettle_api.web.documentation import documented
 
 MODELS = "/api/training/models"
 _MISSING = "Model not found"

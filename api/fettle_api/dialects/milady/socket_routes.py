@@ -7,15 +7,15 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from fettle_api.announcements import Announcement, merged
-from fettle_api.body import parse_json
 from fettle_api.dialects.milady.translate import status_of_service
 from fettle_api.dialects.milady.translate_events import events_of
 from fettle_api.errors import BodyError
-from fettle_api.live_events import LiveEvent
+from fettle_api.progress.announcements import Announcement, merged
+from fettle_api.progress.events import LiveEvent
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
-from fettle_api.sockets import Message, converse
+from fettle_api.web.body import parse_json
+from fettle_api.web.sockets import Message, converse
 
 
 def add_socket(router: APIRouter, service: Service, settings: ApiSettings) -> None:

@@ -3,8 +3,6 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.announcements import Announcement, Happening
-from fettle_api.body import read_bytes, read_optional_object
 from fettle_api.dialects.milady.refusals import in_words_of_milady
 from fettle_api.dialects.milady.socket_routes import service_status
 from fettle_api.dialects.milady.translate_trajectories import dataset_of, detail_of, ingested_of, page_of
@@ -17,10 +15,12 @@ from fettle_api.dialects.milady.wire_answers import (
     TrajectoriesAnswer,
     TrajectoryAnswer,
 )
-from fettle_api.documentation import documented
+from fettle_api.progress.announcements import Announcement, Happening
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
 from fettle_api.trajectories.service import MAX_BODY_BYTES
+from fettle_api.web.body import read_bytes, read_optional_object
+from fettle_api.web.documentation import documented
 
 _PREFIX = "/api/training"
 _TRAJECTORIES = f"{_PREFIX}/trajectories"

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from fettle_api.dialects.milady.wire import JobOptions
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobLog, JobRequest, JobView
+from fettle_api.resources.models import JobLog, JobRequest, JobView
+from fettle_api.web.idempotency import Identity
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.errors import InvalidManifestError

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from fettle_api.announcements import Announcement
 from fettle_api.dialects.milady.translate import (
     dataset_id_of,
     finite,
@@ -16,8 +15,9 @@ from fettle_api.dialects.milady.translate import (
     progress_of_job,
     status_of_job,
 )
-from fettle_api.live_events import JobChanged, JobGone, JobReported, LiveEvent
-from fettle_api.models import JobView
+from fettle_api.progress.announcements import Announcement
+from fettle_api.progress.events import JobChanged, JobGone, JobReported, LiveEvent
+from fettle_api.resources.models import JobView
 from fettle_schema.run import ProgressEvent
 
 _ENDS = {"completed": "job_completed", "failed": "job_failed", "cancelled": "job_cancelled"}

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from fettle_api.activation import ActiveModel
-from fettle_api.benchmarks import SCORES, BenchmarkView
+from fettle_api.adapters.activation import ActiveModel
 from fettle_api.dialects.milady.translate import backend_of, milliseconds, model_id_of, source_model_of
-from fettle_api.models import JobView
+from fettle_api.jobs.benchmarks import SCORES, BenchmarkView
+from fettle_api.resources.models import JobView
 
 
 def model_of(job: JobView, benchmark: BenchmarkView | None, active: ActiveModel | None) -> dict[str, Any]:

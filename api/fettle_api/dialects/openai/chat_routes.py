@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fettle_api.adapter_views import AdapterView
-from fettle_api.body import read_object
+from fettle_api.adapters.engine import EngineAnswer, words_of
+from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.openai.lookups import find_adapter
 from fettle_api.dialects.openai.refusals import in_words_of_openai, no_such_model, refusal
 from fettle_api.dialects.openai.wire import ChatBody, parse_chat
 from fettle_api.dialects.openai.wire_answers import ChatAnswer
-from fettle_api.documentation import documented
-from fettle_api.relays import RelayedStream
 from fettle_api.service import Service
-from fettle_api.serving_engine import EngineAnswer, words_of
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
+from fettle_api.web.relays import RelayedStream
 
 _STATUSES = (400, 404, 429, 502)
 

@@ -26,12 +26,12 @@ from fettle_api.dialects.openai.translate_files import (
 from fettle_api.dialects.openai.translate_jobs import result_file_id
 from fettle_api.dialects.openai.wire import RequestError
 from fettle_api.dialects.openai.wire_answers import DeletedFileAnswer, FileAnswer, FilesAnswer
-from fettle_api.documentation import documented
-from fettle_api.downloads import attachment
-from fettle_api.models import JobView
-from fettle_api.multipart import read_form
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.documentation import documented
+from fettle_api.web.downloads import attachment
+from fettle_api.web.multipart import read_form
 
 _FILES = "/files"
 _BOUNDS = Bounds(default=10_000, largest=10_000)

@@ -5,8 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import read_object
-from fettle_api.callers import identity_of
 from fettle_api.dialects.openai.lookups import look_up
 from fettle_api.dialects.openai.pages import Bounds, cut, list_of, page_request
 from fettle_api.dialects.openai.refusals import in_words_of_openai, resource_name
@@ -15,11 +13,13 @@ from fettle_api.dialects.openai.translate_events import checkpoints_of, events_o
 from fettle_api.dialects.openai.translate_jobs import has_metadata, job_of_view, metadata_of_query
 from fettle_api.dialects.openai.wire import JobBody, parse_job
 from fettle_api.dialects.openai.wire_answers import CheckpointsAnswer, EventsAnswer, JobAnswer, JobsAnswer
-from fettle_api.documentation import documented
-from fettle_api.logs import MAX_LINES
-from fettle_api.models import JobView
+from fettle_api.jobs.logs import MAX_LINES
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
 
 _JOBS = "/fine_tuning/jobs"
 _JOB = f"{_JOBS}/{{fine_tuning_job_id}}"

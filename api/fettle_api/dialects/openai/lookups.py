@@ -1,6 +1,6 @@
 """What the names in a request stand for: files that were uploaded, and models that were fine-tuned here."""
 
-from fettle_api.adapter_views import AdapterView
+from fettle_api.adapters.views import AdapterView
 from fettle_api.datasets.uploads import UploadView
 from fettle_api.dialects.openai.refusals import no_such_model
 from fettle_api.dialects.openai.translate import Found, job_of_tuned_model

@@ -6,10 +6,10 @@ from starlette.responses import JSONResponse, Response
 from fettle_api.dialects.openai.lookups import find_adapter, find_model, list_of_models
 from fettle_api.dialects.openai.refusals import no_such_model, refusal
 from fettle_api.dialects.openai.wire_answers import DeletedModelAnswer, ModelAnswer, ModelsAnswer
-from fettle_api.documentation import documented
 from fettle_api.errors import AdapterNotFoundError
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.documentation import documented
 
 _PATH = "/models"
 _ONE = f"{_PATH}/{{model:path}}"

@@ -4,8 +4,8 @@ from fettle_api.dialects.openai.refusals import resource_name
 from fettle_api.dialects.openai.translate_events import result_rows
 from fettle_api.dialects.openai.translate_jobs import result_file_id
 from fettle_api.errors import DatasetNotFoundError, JobNotFoundError
-from fettle_api.logs import MAX_LINES
-from fettle_api.models import JobView
+from fettle_api.jobs.logs import MAX_LINES
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
 from fettle_schema.vocabulary import Phase
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fettle_api.dialects.openai.wire import IntegrationBody, JobBody
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobRequest, JobView
+from fettle_api.resources.models import JobRequest, JobView
+from fettle_api.web.idempotency import Identity
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.layout import UPLOADS
 from fettle_schema.names import slug

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fettle_api.dialects.openai.translate_jobs import model_of_job, seconds, tuned_model_of_job
-from fettle_api.models import CheckpointView, JobLog, JobView
+from fettle_api.resources.models import CheckpointView, JobLog, JobView
 from fettle_schema.run import ProgressEvent
 from fettle_schema.status import Condition
 from fettle_schema.vocabulary import ConditionType, Phase

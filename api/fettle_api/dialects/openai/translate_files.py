@@ -8,7 +8,7 @@ from typing import Any
 from fettle_api.datasets.uploads import UploadView
 from fettle_api.dialects.openai.translate_jobs import result_file_id, seconds
 from fettle_api.dialects.openai.wire import RequestError
-from fettle_api.models import JobView
+from fettle_api.resources.models import JobView
 
 FINE_TUNE = "fine-tune"
 RESULTS = "fine-tune-results"

@@ -20,7 +20,7 @@ from starlette.datastructures import QueryParams
 
 from fettle_api.dialects.openai.translate import NAME, status_of_job, tuned_model_name
 from fettle_api.dialects.openai.wire import AUTO, RequestError, parse_job
-from fettle_api.models import JobView
+from fettle_api.resources.models import JobView
 from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.defaults import METHOD_DEFAULTS, PREFERENCE_METHODS

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from fettle_api.adapter_views import AdapterView
+from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.openai.translate import NAME, is_job_of_this_api, tuned_model_name
 from fettle_api.dialects.openai.translate_jobs import organization_of, seconds, tuned_model_of_job
-from fettle_api.models import JobView
+from fettle_api.resources.models import JobView
 from fettle_schema.vocabulary import Phase
 
 

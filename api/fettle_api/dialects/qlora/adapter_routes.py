@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.adapter_views import AdapterView
+from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.qlora.refusals import about_adapter
 from fettle_api.dialects.qlora.translate import adapter_resource
 from fettle_api.dialects.qlora.translate_adapters import adapter_of, adapters_of, name_of_adapter, source_job
@@ -14,9 +14,9 @@ from fettle_api.dialects.qlora.wire_answers import (
     LoadedAnswer,
     UnloadedAnswer,
 )
-from fettle_api.documentation import documented
-from fettle_api.models import JobView
+from fettle_api.resources.models import JobView
 from fettle_api.service import Service
+from fettle_api.web.documentation import documented
 
 _ADAPTERS = "/api/adapters"
 _ADAPTER = f"{_ADAPTERS}/{{adapter_name}}"

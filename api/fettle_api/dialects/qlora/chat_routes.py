@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fettle_api.body import read_object
+from fettle_api.adapters.engine import EngineAnswer, words_of
 from fettle_api.dialects.qlora.refusals import about_adapter, in_words_of_qlora
 from fettle_api.dialects.qlora.wire_answers import ChatAnswer, ChatRequest
-from fettle_api.documentation import documented
-from fettle_api.relays import RelayedStream
 from fettle_api.service import Service
-from fettle_api.serving_engine import EngineAnswer, words_of
 from fettle_api.settings import ApiSettings
+from fettle_api.web.body import read_object
+from fettle_api.web.documentation import documented
+from fettle_api.web.relays import RelayedStream
 
 _STATUSES = (400, 404, 413, 429, 502)
 

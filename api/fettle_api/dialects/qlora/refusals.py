@@ -16,7 +16,7 @@ from fettle_api.errors import (
     JobNotFoundError,
     NothingLoadedError,
 )
-from fettle_api.uuid_ids import name_of_id
+from fettle_api.jobs.uuid_ids import name_of_id
 from fettle_schema.errors import InvalidManifestError
 
 

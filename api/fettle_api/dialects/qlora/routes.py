@@ -10,9 +10,9 @@ from fettle_api.dialects.qlora.refusals import render_error
 from fettle_api.dialects.qlora.training_routes import add_training
 from fettle_api.dialects.qlora.translate import NAME
 from fettle_api.dialects.qlora.wire_answers import ErrorAnswer, HealthAnswer
-from fettle_api.documentation import documented
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
+from fettle_api.web.documentation import documented
 from fettle_schema.base import VERSION
 
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from fettle_api.body import parse_json, read_bytes
-from fettle_api.callers import identity_of
 from fettle_api.dialects.qlora import translate
 from fettle_api.dialects.qlora.refusals import in_words_of_qlora, resource_name
 from fettle_api.dialects.qlora.wire import (
@@ -27,12 +25,14 @@ from fettle_api.dialects.qlora.wire_answers import (
     SubmittedAnswer,
     UploadedAnswer,
 )
-from fettle_api.documentation import documented
 from fettle_api.errors import DatasetNotFoundError
-from fettle_api.models import JobRequest, JobView
+from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
-from fettle_api.uuid_ids import id_of_name
+from fettle_api.web.body import parse_json, read_bytes
+from fettle_api.web.callers import identity_of
+from fettle_api.web.documentation import documented
 
 _MAX_TEXTS_BYTES = 32 * 1024 * 1024
 """Texts come in the body, so it may be larger than that of other requests."""

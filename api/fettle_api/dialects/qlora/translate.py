@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.qlora.wire import MODELS, LoraConfig, StartRequest, TrainingConfig
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobRequest, JobView
-from fettle_api.uuid_ids import id_of_name, name_of_id, new_id
+from fettle_api.jobs.uuid_ids import id_of_name, name_of_id, new_id
+from fettle_api.resources.models import JobRequest, JobView
+from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import InvalidManifestError
 from fettle_schema.layout import ADAPTERS
 from fettle_schema.names import job_directory, slug

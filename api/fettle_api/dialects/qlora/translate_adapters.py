@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fettle_api.adapter_views import AdapterView
+from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.qlora.translate import (
     NAME,
     adapter_resource,
@@ -13,8 +13,8 @@ from fettle_api.dialects.qlora.translate import (
     time_of,
     training_config_of,
 )
-from fettle_api.models import JobView
-from fettle_api.uuid_ids import id_of_name
+from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.resources.models import JobView
 
 
 def source_job(adapter: AdapterView, jobs: Mapping[str, JobView]) -> JobView | None:

@@ -18,9 +18,9 @@ from fettle_api.errors import (
     NameTakenError,
     StorageFullError,
 )
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_local.datasets import add_dataset, list_datasets
 from fettle_schema.dataset import DatasetSource, HubSource, WorkspaceSource
 

@@ -7,9 +7,9 @@ import pytest
 from fettle_api.datasets.preview import Previews
 from fettle_api.datasets.service import Datasets
 from fettle_api.errors import BodyError, BodyTooLargeError, DatasetRefusedError, RemoteError, UrlError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from tests.support.plain_server import plain_server
 
 ROWS = b'{"text": "a"}\n'

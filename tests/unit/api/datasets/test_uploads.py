@@ -7,8 +7,8 @@ import pytest
 
 from fettle_api.datasets.uploads import Uploads, UploadView
 from fettle_api.errors import BodyError, DatasetNotFoundError, NameTakenError, StorageFullError
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_data.source import open_rows
 from fettle_schema.dataset import DatasetSource, WorkspaceSource
 

@@ -9,11 +9,11 @@ import pytest
 from fettle_api.datasets.preview import Previews
 from fettle_api.datasets.service import Datasets
 from fettle_api.errors import BodyError, TrajectoryNotFoundError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
 from fettle_api.trajectories.files import Kept
 from fettle_api.trajectories.service import Trajectories
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 
 CALL = {"systemPrompt": "You are helpful.", "userPrompt": "What is a pod?", "response": "A group of containers."}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fettle_api.errors import NameTakenError, StorageFullError
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.webhooks.outbox import Message, Outbox
 from fettle_api.webhooks.signing import SigningKey
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = SigningKey(bytes(32))

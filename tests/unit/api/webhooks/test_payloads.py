@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
 from fettle_api.webhooks.payloads import message_body, message_id
 
 OUTPUT = {"kind": "adapter", "path": "adapters/x/1", "digest": "sha256:1"}

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from fettle_api.files.workspace import Workspace
+from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.outbound import Outbound
-from fettle_api.store import Store
+from fettle_api.resources.store import Store
 from fettle_api.webhooks.lease import SenderLease
 from fettle_api.webhooks.outbox import Outbox
 from fettle_api.webhooks.sender import WebhookSender
 from fettle_api.webhooks.signing import SigningKey
-from fettle_api.workspace import Workspace
-from fettle_api.workspace_writer import WorkspaceWriter
 from fettle_client.protocol import LEASES, TRAINING_JOBS
 from tests.support.facade import running_facade
 from tests.support.http_receiver import Receiver, http_receiver
@@ -66,14 +66,14 @@ async def until(receiver: Receiver, count: int) -> None:
     async def has_come() -> bool:
         return len(receiver.received) >= count
 
-    await eventually(has_come, f"{count} messages", 10, 0.01)
+    await eventually(has_come, f"{count} messages", 60, 0.01)
 
 
 async def until_idle(world: World) -> None:
     async def is_idle() -> bool:
         return world.waiting() == 0 and (world.root / "webhooks/sent").exists()
 
-    await eventually(is_idle, "an empty outbox", 10, 0.01)
+    await eventually(is_idle, "an empty outbox", 60, 0.01)
 
 
 async def test_a_job_is_announced_once_when_it_has_ended(world: World) -> None:
@@ -137,7 +137,7 @@ async def test_a_receiver_that_was_down_gets_it_when_it_is_up(world: World) -> N
             files = list((world.root / "webhooks/outbox").glob("*.json"))
             return bool(files) and json.loads(files[0].read_text())["message"]["attempts"] >= 2
 
-        await eventually(was_tried, "two attempts", 10, 0.02)
+        await eventually(was_tried, "two attempts", 60, 0.02)
         async with http_receiver(503, port=port) as receiver:
             world.now += timedelta(minutes=1)
             await until(receiver, 2)
@@ -192,7 +192,7 @@ async def test_a_full_workspace_holds_it_up_and_loses_nothing(small_disk: Path, 
         async def is_held_up() -> bool:
             return "webhooks are held up" in caplog.text
 
-        await eventually(is_held_up, "a full workspace", 10, 0.01)
+        await eventually(is_held_up, "a full workspace", 60, 0.01)
         filler.unlink()
         world.add_job("next", receiver.url, ENDED)
         await until(receiver, 2)

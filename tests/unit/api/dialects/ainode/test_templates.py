@@ -14,7 +14,7 @@ from fettle_api.dialects.ainode.templates import (
 )
 from fettle_api.dialects.ainode.translate import request_of_config
 from fettle_api.dialects.ainode.wire import ConfigError, TemplateRequest, parse_config
-from fettle_api.idempotency import Identity
+from fettle_api.web.idempotency import Identity
 from fettle_data.prepare import prepare
 from fettle_schema.validation import admit
 

@@ -18,9 +18,9 @@ from fettle_api.dialects.ainode.translate import (
 )
 from fettle_api.dialects.ainode.translate_results import tail_of_query
 from fettle_api.dialects.ainode.wire import parse_config
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
+from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())

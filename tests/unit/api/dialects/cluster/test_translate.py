@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fettle_api.adapter_views import AdapterView, view_adapter
+from fettle_api.adapters.views import AdapterView, view_adapter
 from fettle_api.dialects.cluster.translate import (
     adapter_name_of,
     config_of_view,
@@ -16,9 +16,9 @@ from fettle_api.dialects.cluster.translate import (
     warnings_of,
 )
 from fettle_api.dialects.cluster.wire import parse_request
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
+from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())

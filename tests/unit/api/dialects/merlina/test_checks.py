@@ -7,7 +7,7 @@ from fettle_api.dialects.merlina.checks import MissingGpu, Validation, validate
 from fettle_api.dialects.merlina.translate import Installation
 from fettle_api.dialects.merlina.wire import TrainingConfig, parse
 from fettle_api.gpus import GpuView
-from fettle_api.preflight import JobFacts
+from fettle_api.jobs.preflight import JobFacts
 from fettle_schema.errors import FieldError
 from fettle_schema.estimate.job_estimate import estimate_job
 from fettle_schema.estimate.known_models import known_config

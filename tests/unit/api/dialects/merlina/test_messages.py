@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.merlina.messages import messages_of
-from fettle_api.live_events import JobChanged, JobGone, JobReported, LiveEvent
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.progress.events import JobChanged, JobGone, JobReported, LiveEvent
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
 from fettle_schema.run import ProgressEvent
 
 NOW = datetime(2026, 1, 1, 13, tzinfo=UTC)

@@ -15,10 +15,10 @@ from websockets import exceptions
 from websockets.asyncio import client as client_of
 
 from fettle_api.app import create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import TRAINING_JOBS
 from fettle_schema.names import job_directory
 from tests.support.facade import ReviewingClient

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from fettle_api.app import create_app
+from fettle_api.files.workspace import Workspace
 from fettle_api.gpus import GpuView
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import SECRETS, TRAINING_JOBS, Manifest
 from tests.support.facade import Facade, ReviewingClient, running_facade
 

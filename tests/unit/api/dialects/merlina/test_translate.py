@@ -16,7 +16,7 @@ from fettle_api.dialects.merlina.translate import (
     request_of_config,
 )
 from fettle_api.dialects.merlina.wire import TrainingConfig, TrainRequest, parse
-from fettle_api.models import JobRequest
+from fettle_api.resources.models import JobRequest
 from fettle_schema.base import API_VERSION
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.errors import FieldError, InvalidManifestError

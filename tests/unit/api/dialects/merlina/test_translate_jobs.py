@@ -21,10 +21,10 @@ from fettle_api.dialects.merlina.translate_jobs import (
     updated_at,
 )
 from fettle_api.dialects.merlina.wire_answers import StatusAnswer
-from fettle_api.job_queue import job_queue
-from fettle_api.job_storage import JobUsage
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.jobs.queue import job_queue
+from fettle_api.jobs.storage import JobUsage
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
 from fettle_schema.run import ProgressEvent
 
 START = "2026-01-01T12:00:00Z"

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from fettle_api.announcements import Announcement, Happening
 from fettle_api.dialects.milady.translate_events import events_of
-from fettle_api.live_events import JobChanged, JobGone, JobReported
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.progress.announcements import Announcement, Happening
+from fettle_api.progress.events import JobChanged, JobGone, JobReported
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
 from fettle_schema.run import ProgressEvent
 
 NOW = datetime(2026, 1, 1, 13, tzinfo=UTC)

@@ -16,9 +16,9 @@ from fettle_api.dialects.milady.translate import (
     status_of_service,
 )
 from fettle_api.dialects.milady.wire import JobOptions, page_of_query, parse_request
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobLog, JobView, LogLine
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobLog, JobView, LogLine
+from fettle_api.resources.views import view_job
+from fettle_api.web.idempotency import Identity
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.errors import FieldError, InvalidManifestError
 from fettle_schema.validation import admit

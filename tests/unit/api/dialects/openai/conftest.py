@@ -7,10 +7,10 @@ import openai
 import pytest
 
 from fettle_api.app import create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from tests.support.engine_stand_in import KEY as ENGINE_KEY
 from tests.support.engine_stand_in import EngineStandIn, engine_stand_in
 from tests.support.facade import NAMESPACE, Facade, ReviewingClient

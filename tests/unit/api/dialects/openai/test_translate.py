@@ -21,9 +21,9 @@ from fettle_api.dialects.openai.translate_events import checkpoints_of, events_o
 from fettle_api.dialects.openai.translate_files import record_of_form
 from fettle_api.dialects.openai.translate_jobs import has_metadata, job_of_view, metadata_of_query
 from fettle_api.dialects.openai.wire import RequestError, parse_job
-from fettle_api.idempotency import Identity
-from fettle_api.models import CheckpointView, JobLog, JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import CheckpointView, JobLog, JobView
+from fettle_api.resources.views import view_job
+from fettle_api.web.idempotency import Identity
 from fettle_schema.run import ProgressEvent
 from fettle_schema.vocabulary import Phase
 

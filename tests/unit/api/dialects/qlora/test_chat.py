@@ -10,10 +10,10 @@ import openai
 import pytest
 
 from fettle_api.app import create_app
-from fettle_api.logs import WorkspaceLogs
+from fettle_api.files.workspace import Workspace
+from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
-from fettle_api.workspace import Workspace
 from fettle_client.protocol import ADAPTERS
 from tests.support.engine_stand_in import KEY, EngineStandIn, engine_stand_in
 from tests.support.facade import ReviewingClient

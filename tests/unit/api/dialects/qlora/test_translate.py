@@ -14,9 +14,9 @@ from fettle_api.dialects.qlora.translate import (
     training_config_of,
 )
 from fettle_api.dialects.qlora.wire import StartRequest, check_start, parse_start
-from fettle_api.idempotency import Identity
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
+from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from fettle_api.adapter_views import AdapterView, view_adapter
+from fettle_api.adapters.views import AdapterView, view_adapter
 from fettle_api.dialects.qlora.translate_adapters import adapter_of, adapters_of, name_of_adapter, source_job
-from fettle_api.models import JobView
-from fettle_api.views import view_job
+from fettle_api.resources.models import JobView
+from fettle_api.resources.views import view_job
 
 RESOURCE = "coding-assistant-v1-99086c"
 

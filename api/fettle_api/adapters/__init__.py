@@ -1,0 +1,1 @@
+"""Use cases of adapters: list, load, unload, ask, activate."""

@@ -1,0 +1,1 @@
+"""The workspace: every name and file in it is hostile."""

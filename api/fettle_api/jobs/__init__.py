@@ -1,0 +1,1 @@
+"""Use cases of training jobs: submit, list, derive, estimate, read what they leave behind."""

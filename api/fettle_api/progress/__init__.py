@@ -1,0 +1,1 @@
+"""Progress of running jobs: reports come in, the live feed goes out."""

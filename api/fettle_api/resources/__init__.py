@@ -1,0 +1,1 @@
+"""Resources of the namespace, read through a cache, and what dialects see of them."""

@@ -1,0 +1,1 @@
+"""What is HTTP and nothing else: bodies, documents, downloads, guards, sockets."""
