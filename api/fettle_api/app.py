@@ -4,12 +4,13 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse
 from starlette.routing import Mount
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fettle_api.adapters.registry import Adapters
 from fettle_api.dialects.ainode.routes import AINODE
@@ -80,12 +81,27 @@ def create_app(
     authenticator = build_authenticator(settings, client)
     ports: dict[str, ASGIApp] = {}
     for dialect in DIALECTS:
-        application = _dialect_application(dialect, service, settings, authenticator)
+        application = _OnDemand(partial(_dialect_application, dialect, service, settings, authenticator))
         app.router.routes.append(_WholeMount(dialect.mount_path, application))
         if dialect.prefix is None:
             ports[dialect.name] = AccessLog(application)
     app.state.ports, app.state.store, app.state.adapters = ports, store, service.adapters
     return app
+
+
+class _OnDemand:
+    """An application that is put together when it is first called: most installations use one or two of six."""
+
+    def __init__(self, build: Callable[[], FastAPI]) -> None:
+        self._build = build
+
+    @cached_property
+    def application(self) -> FastAPI:
+        """The application, built once."""
+        return self._build()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
 
 
 class _WholeMount(Mount):

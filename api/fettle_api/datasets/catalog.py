@@ -67,7 +67,7 @@ class Catalog:
             versions = [
                 version
                 for below in sorted(self._workspace.list_directories(path), key=version_order)
-                if is_dataset_name(below) and (version := self._version(path, below)).files
+                if is_dataset_name(below) and (version := self._version_if_there(path, below)) and version.files
             ]
             unversioned = self._version(path, "")
         except FileMissingError:
@@ -80,6 +80,13 @@ class Catalog:
         if not versions and registration is None:
             return None
         return DatasetView(name, path, tuple(versions), registration, unversioned.modified_at)
+
+    def _version_if_there(self, dataset_path: str, name: str) -> VersionView | None:
+        """Another request may remove a version while all are listed."""
+        try:
+            return self._version(dataset_path, name)
+        except FileMissingError:
+            return None
 
     def _version(self, dataset_path: str, name: str) -> VersionView:
         path = f"{dataset_path}/{name}" if name else dataset_path

@@ -71,6 +71,7 @@ async def test_every_route_of_every_dialect_is_known(dialect: Dialect, tmp_path:
 def guarded(routes: list[BaseRoute]) -> Iterator[tuple[str, list[BaseRoute]]]:
     """Each mounted application's prefix, and the routes that its guard looks at."""
     for route in routes:
-        for layer in getattr(getattr(route, "app", None), "user_middleware", []):
+        application = getattr(getattr(route, "app", None), "application", None)  # put together when it is called
+        for layer in getattr(application, "user_middleware", []):
             if "routes" in layer.kwargs:
                 yield str(getattr(route, "path", "")), list(layer.kwargs["routes"])
