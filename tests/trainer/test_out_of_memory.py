@@ -60,6 +60,7 @@ def test_the_smallest_micro_batch_that_does_not_fit_is_70(workspace: Path) -> No
     failure = files.termination()["failure"]
     assert failure["code"] == "OutOfMemory"
     assert "a micro-batch of 2, the smallest that kto can use" in failure["message"]
+    assert "it is estimated to need 0.9 GiB" in failure["message"]
     assert "spec.hyperparameters.batchSize" in failure["hint"]
     assert "batchSize 3 does not fit" in files.termination()["warnings"][0]
 

@@ -9,6 +9,8 @@ from fettle_schema.run import RunConfig
 from fettle_schema.training_job import ResourcesSpec, TrainingJobSpec
 from fettle_trainer.models import BaseModel
 
+_GIB = 1 << 30
+
 
 def estimate_run(config: RunConfig, base: BaseModel, known: KnownFacts | None = None) -> JobEstimate:
     """EstimateError where the formulas do not hold for the model, or the method trains nothing."""
@@ -25,6 +27,17 @@ def estimate_manifest(config: RunConfig, base: BaseModel, known: KnownFacts | No
         return estimate_run(config, base, known).manifest()
     except EstimateError:
         return None
+
+
+def memory_sentence(config: RunConfig, base: BaseModel, batch_size: int) -> str:
+    """What a micro-batch of this size is estimated to need."""
+    settings = config.hyperparameters.model_copy(update={"batch_size": batch_size})
+    try:
+        memory = estimate_run(config.model_copy(update={"hyperparameters": settings}), base).memory
+    except EstimateError:
+        return "there is no estimate of what it needs"
+    low, expected, high = (size / _GIB for size in (memory.low, memory.expected, memory.high))
+    return f"it is estimated to need {expected:.1f} GiB ({low:.1f} to {high:.1f})"
 
 
 def _spec(config: RunConfig) -> TrainingJobSpec:

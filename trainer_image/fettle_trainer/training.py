@@ -24,6 +24,7 @@ from fettle_trainer.devices import Precision, choose_precision, require_device
 from fettle_trainer.diagnosis import is_out_of_memory
 from fettle_trainer.encoded_dataset import write_dataset
 from fettle_trainer.encoding import EncodedRow, Encoder, encode_all
+from fettle_trainer.estimates import memory_sentence
 from fettle_trainer.examples import load_template_tokenizer, note_statistics, prepare_examples
 from fettle_trainer.failures import MEMORY_HINT, TrainerFailure, configuration_failure
 from fettle_trainer.micro_batch import MicroBatch, micro_batch, reduction, remember
@@ -107,7 +108,7 @@ def train(run: Run, method: TrainingMethod) -> RunResult:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            _shrink(run, method, parts.batch, error)
+            _shrink(run, method, parts, error)
         seconds = time.monotonic() - begin
         if not run.processes.is_first:
             return RunResult(exit_code=int(ExitCode.DONE), step=run.step)
@@ -296,14 +297,15 @@ def _train(run: Run, trainer: Any, resume: checkpoints.CompleteCheckpoint | None
         raise StopRequested
 
 
-def _shrink(run: Run, method: TrainingMethod, batch: MicroBatch, error: BaseException) -> None:
+def _shrink(run: Run, method: TrainingMethod, parts: TrainingParts, error: BaseException) -> None:
     """Start again with a smaller micro-batch, or give up: raises in either case."""
+    batch = parts.batch
     smaller = batch.smaller(method.smallest_batch)
     if smaller is None:
         raise TrainerFailure(
             ExitCode.OUT_OF_MEMORY,
-            f"out of memory with a micro-batch of {batch.size}, the smallest that {run.config.method} can use: "
-            f"{str(error)[:300]}",
+            f"out of memory with a micro-batch of {batch.size}, the smallest that {run.config.method} can use; "
+            f"{memory_sentence(run.config, parts.base, batch.size)}: {str(error)[:300]}",
             MEMORY_HINT,
         ) from error
     remember(smaller, run.files.directory)
