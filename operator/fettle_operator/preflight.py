@@ -11,10 +11,10 @@ from fettle_operator.endings import end
 from fettle_operator.failures import build_failure
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Deletion
+from fettle_operator.publication import resolve
 from fettle_operator.verdict import Outcome, Verdict, judge
 from fettle_schema.names import PREFLIGHT_ATTEMPT
 from fettle_schema.run import RunResult
-from fettle_schema.status import Resolved
 from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import ConditionType, FailureCode
 
@@ -103,12 +103,5 @@ def _take_over(draft: Draft, result: RunResult | None) -> None:
     """What the run will find is known now; warnings become the message of Accepted=True."""
     if result is None:
         return
-    resolved = draft.status.resolved or Resolved()
-    draft.status.resolved = resolved.model_copy(
-        update={
-            "base_model_revision": result.base_model_revision,
-            "dataset_digest": result.dataset_digest,
-            "estimate": result.estimate,
-        }
-    )
+    resolve(draft, result)
     draft.set(ConditionType.ACCEPTED, "True", "Accepted", "; ".join(result.warnings))

@@ -19,14 +19,7 @@ def conclude(draft: Draft, verdict: Verdict) -> None:
     result = verdict.result
     if result is None:
         return complete(draft, verdict.message)
-    resolved = draft.status.resolved or Resolved()
-    draft.status.resolved = resolved.model_copy(
-        update={
-            "base_model_revision": result.base_model_revision or resolved.base_model_revision,
-            "dataset_digest": result.dataset_digest or resolved.dataset_digest,
-            "estimate": _measured(result.estimate or resolved.estimate, result),
-        }
-    )
+    resolve(draft, result)
     output = result.output
     draft.status.output = output
     if output is None or output.kind != "adapter":
@@ -38,6 +31,18 @@ def conclude(draft: Draft, verdict: Verdict) -> None:
     name = _plan_adapter(draft, result, output)
     draft.status.adapter = name
     return complete(draft, f"{verdict.message}; adapter {name}")
+
+
+def resolve(draft: Draft, result: RunResult) -> None:
+    """Take over what a pod has found out about its inputs."""
+    known = draft.status.resolved or Resolved()
+    draft.status.resolved = known.model_copy(
+        update={
+            "base_model_revision": result.base_model_revision or known.base_model_revision,
+            "dataset_digest": result.dataset_digest or known.dataset_digest,
+            "estimate": _measured(result.estimate or known.estimate, result),
+        }
+    )
 
 
 def _measured(estimate: dict[str, Any] | None, result: RunResult) -> dict[str, Any] | None:

@@ -29,12 +29,12 @@ class EngineAnswer:
 
     async def content(self) -> bytes:
         """All of it. Raises EngineUnavailableError."""
-        parts: list[bytes] = []
+        content = bytearray()
         async for chunk in self.chunks():
-            parts.append(chunk)
-            if sum(map(len, parts)) > _MAX_BYTES:
+            content += chunk
+            if len(content) > _MAX_BYTES:
                 raise EngineUnavailableError(f"the serving engine answers more than {_MAX_BYTES} bytes")
-        return b"".join(parts)
+        return bytes(content)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Piece by piece, each as soon as it is there. Raises EngineUnavailableError."""

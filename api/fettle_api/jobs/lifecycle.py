@@ -68,7 +68,7 @@ class Jobs:
     async def count(self) -> JobCounts:
         """Counts over all jobs."""
         jobs, now = await self._store.list_jobs(), self._clock()
-        phases = Counter(Phase.CANCELLED if job.is_stopping else job.phase for job in jobs)
+        phases = Counter(job.visible_phase for job in jobs)
         running = [job for job in jobs if job.phase is Phase.RUNNING and not job.is_stopping]
         lately = [
             job

@@ -7,6 +7,7 @@ its name as id.
 import re
 import uuid
 
+from fettle_api.errors import JobNotFoundError
 from fettle_api.web.idempotency import Identity
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.names import MAX_JOB_NAME
@@ -28,3 +29,11 @@ def name_of_id(job_id: str) -> str | None:
 def id_of_name(name: str) -> str:
     """The id of any job; `name_of_id` finds the job again."""
     return name[1:] if _PREFIXED.fullmatch(name) else name
+
+
+def resource_name(job_id: str) -> str:
+    """The job's resource. Raises JobNotFoundError for what can be no id."""
+    name = name_of_id(job_id)
+    if name is None:
+        raise JobNotFoundError(job_id)
+    return name

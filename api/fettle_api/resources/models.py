@@ -82,6 +82,11 @@ class JobView:
         return self.status.phase or Phase.PENDING
 
     @property
+    def visible_phase(self) -> Phase:
+        """The phase as callers see it: a job that is being stopped counts as cancelled at once."""
+        return Phase.CANCELLED if self.is_stopping else self.phase
+
+    @property
     def is_finished(self) -> bool:
         """It has ended."""
         return self.phase.is_finished

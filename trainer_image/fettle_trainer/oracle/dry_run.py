@@ -11,11 +11,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fettle_schema.adapter_parameters import AdapterParameters, AdapterType
 from fettle_schema.estimate.held_memory import adapter_bytes
 from fettle_schema.estimate.memory_settings import REFERENCE_METHODS, MemorySettings
+from fettle_trainer.devices import torch_dtype
 from fettle_trainer.oracle.allocation import AllocationTracker
 from fettle_trainer.oracle.stand_ins import replaced, stand_ins
 from fettle_trainer.preparation import add_adapter
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _COUNTED = ("weights", "held", "forward", "peak_forward", "peak_backward", "peak_step", "trainable")
 
 
@@ -76,12 +76,12 @@ def _build(config: dict[str, Any], settings: MemorySettings) -> tuple[Any, Any]:
     parsed = AutoConfig.for_model(**config)
     attention = "sdpa" if settings.attention in ("auto", "flash_attention_2") else settings.attention
     is_full = settings.adapter is AdapterType.NONE
-    dtype = _DTYPES[settings.trained_precision if is_full else settings.precision]
+    dtype = torch_dtype(settings.trained_precision if is_full else settings.precision)
     model = AutoModelForCausalLM.from_config(parsed, dtype=dtype, attn_implementation=attention)
     reference = None
     if settings.has_reference_copy:
         reference = AutoModelForCausalLM.from_config(
-            parsed, dtype=_DTYPES[settings.precision], attn_implementation=attention
+            parsed, dtype=torch_dtype(settings.precision), attn_implementation=attention
         ).requires_grad_(False)
     if settings.quantization_bits is not None:
         from fettle_trainer.oracle.quantized_layers import quantize
@@ -195,7 +195,7 @@ def _call(model: Any, settings: MemorySettings, **inputs: Any) -> Any:
         return model(**inputs)
     from accelerate.utils import convert_outputs_to_fp32  # type: ignore[import-untyped]
 
-    with torch.autocast("cpu", _DTYPES[settings.precision]):
+    with torch.autocast("cpu", torch_dtype(settings.precision)):
         outputs = model(**inputs)
     return convert_outputs_to_fp32(lambda: outputs)()
 

@@ -1,6 +1,5 @@
 """AINode's words ↔ neutral words. Pure. Where each field goes is in crds/FIELDS.md."""
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +7,7 @@ from typing import Any
 
 from fettle_api.dialects.ainode.templates import Template, with_template
 from fettle_api.dialects.ainode.wire import MASK, TrainingConfig
+from fettle_api.dialects.translation import field_of_request, finite
 from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.web.idempotency import Identity
 from fettle_schema.adapter_parameters import AdapterType
@@ -140,17 +140,12 @@ def _spec_of_config(config: TrainingConfig) -> dict[str, Any]:
 
 def findings_of(error: InvalidManifestError) -> list[str]:
     """What the core refused, by the names that the request has for it."""
-    return [f"{_field_of_path(finding.path)}: {finding.message}" for finding in error.errors]
-
-
-def _field_of_path(path: str) -> str:
-    candidates = [known for known in _FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
-    return _FIELD_OF_PATH[max(candidates, key=len)] if candidates else path
+    return [f"{field_of_request(finding.path, _FIELD_OF_PATH)}: {finding.message}" for finding in error.errors]
 
 
 def status_of_job(job: JobView) -> str:
     """One of AINode's five words; a job that is being stopped counts as cancelled at once, as there."""
-    return "cancelled" if job.is_stopping else _STATUS[job.phase]
+    return _STATUS[job.visible_phase]
 
 
 def job_of_view(job: JobView, now: datetime) -> dict[str, Any]:
@@ -234,8 +229,3 @@ def epoch_of(value: float | None) -> float:
 
 def _plain(value: float | None) -> float | None:
     return int(value) if value is not None and float(value).is_integer() else value
-
-
-def finite(value: float | None) -> float | None:
-    """A number that JSON has."""
-    return value if value is not None and math.isfinite(value) else None

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from fettle_api.datasets.views import DatasetPreview, DatasetView
-from fettle_api.dialects.ainode.translate import epoch_of, finite, id_of_name, status_of_job
+from fettle_api.dialects.ainode.translate import epoch_of, id_of_name, status_of_job
 from fettle_api.dialects.ainode.wire import TrainingConfig
+from fettle_api.dialects.translation import finite
 from fettle_api.jobs.derivations import Merged, Resumed
 from fettle_api.jobs.estimates import Estimate
 from fettle_api.resources.models import JobCounts, JobLog, JobOutput, LogLine

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from fettle_api.dialects.bodies import RequestBody, no_boolean, no_parent, printable
 
 METHODS = ("lora", "qlora", "full")
 MASK = "***"
@@ -22,42 +24,22 @@ class RequestError(ValueError):
     """What is wrong with another body."""
 
 
-def _no_parent(path: str) -> str:
-    if ".." in path:
-        raise ValueError("must not contain '..'")
-    return path
-
-
-def _printable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 def _method(value: str) -> str:
     if value not in METHODS:
         raise ValueError(f"must be one of {', '.join(METHODS)}, got {value[:40]!r}")
     return value
 
 
-Words = Annotated[str, AfterValidator(_printable), Field(max_length=512)]
-LongWords = Annotated[str, AfterValidator(_printable), Field(max_length=4096)]
-PathText = Annotated[str, AfterValidator(_printable), AfterValidator(_no_parent), Field(max_length=512)]
-Url = Annotated[str, AfterValidator(_printable), Field(max_length=2048)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=100_000_000)]
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Words = Annotated[str, AfterValidator(printable), Field(max_length=512)]
+LongWords = Annotated[str, AfterValidator(printable), Field(max_length=4096)]
+PathText = Annotated[str, AfterValidator(printable), AfterValidator(no_parent), Field(max_length=512)]
+Url = Annotated[str, AfterValidator(printable), Field(max_length=2048)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100_000_000)]
+Number = Annotated[float, BeforeValidator(no_boolean), Field(allow_inf_nan=False)]
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(RequestBody):
     """Body of `POST …/jobs` and `config` of every job; `null` is the default, unknown fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
     base_model: PathText = ""
     dataset_path: PathText = ""
@@ -70,10 +52,10 @@ class TrainingConfig(BaseModel):
     lora_alpha: Annotated[Number, Field(ge=1)] = 32.0
     max_seq_length: Count = 2048
     gradient_accumulation_steps: Count = 1
-    warmup_steps: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    warmup_steps: Annotated[int, BeforeValidator(no_boolean), Field(ge=0)] = 0
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
     eval_split: Annotated[Number, Field(ge=0, le=0.5)] = 0.1
-    eval_steps: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 0
+    eval_steps: Annotated[int, BeforeValidator(no_boolean), Field(ge=0)] = 0
     use_gradient_checkpointing: bool = False
     distributed: bool = False
     num_nodes: Count = 1
@@ -83,11 +65,6 @@ class TrainingConfig(BaseModel):
     template_id: Words | None = None
     hf_token: Annotated[str, Field(max_length=4096)] | None = Field(default=None, repr=False)
     wandb_project: Annotated[Words, Field(max_length=253)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_default(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
     def echo(self, only_given: bool = False) -> dict[str, Any]:
         """The fields (those that came with the request), secrets replaced, whole numbers without a point."""
@@ -125,16 +102,7 @@ def parse_partial(params: Mapping[str, Any]) -> TrainingConfig:
         raise ConfigError(_sentences(error)) from None
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
-
-
-class TemplateRequest(_Request):
+class TemplateRequest(RequestBody):
     """Body of `POST …/templates`."""
 
     name: Words = ""
@@ -144,25 +112,25 @@ class TemplateRequest(_Request):
     estimated_time: Words = "varies"
 
 
-class ResumeRequest(_Request):
+class ResumeRequest(RequestBody):
     """Body of `POST …/resume`; may be left out."""
 
     checkpoint: Words | None = None
 
 
-class MergeRequest(_Request):
+class MergeRequest(RequestBody):
     """Body of `POST …/merge`; may be left out."""
 
     output_dir: PathText | None = None
 
 
-class EstimateRequest(_Request):
+class EstimateRequest(RequestBody):
     """What `POST …/estimate` has beside a configuration."""
 
-    sample_count: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=10**12)] | None = None
+    sample_count: Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=10**12)] | None = None
 
 
-class DatasetRequest(_Request):
+class DatasetRequest(RequestBody):
     """Body of `POST /api/datasets`."""
 
     source: Words = ""
@@ -175,7 +143,7 @@ class DatasetRequest(_Request):
     description: LongWords = ""
 
 
-Parsed = TypeVar("Parsed", bound=_Request)
+Parsed = TypeVar("Parsed", bound=RequestBody)
 
 
 def parse_request(model: type[Parsed], body: Mapping[str, Any]) -> Parsed:

@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from fettle_api.dialects.cluster.translate import findings_of
 from fettle_api.dialects.cluster.wire import Finding, RequestError, finding
 from fettle_api.errors import BodyError, JobFinishedError, JobNotFoundError, UrlError
-from fettle_api.jobs.uuid_ids import name_of_id
 from fettle_schema.errors import InvalidManifestError
 
 
@@ -45,11 +44,3 @@ def in_words_of_cluster(job_id: str) -> Iterator[None]:
         raise HTTPException(404, f"Job {job_id} not found") from None
     except JobFinishedError:
         raise HTTPException(400, f"Job {job_id} has already ended and cannot be cancelled") from None
-
-
-def resource_name(job_id: str) -> str:
-    """The job's resource. Raises JobNotFoundError for what can be no id."""
-    name = name_of_id(job_id)
-    if name is None:
-        raise JobNotFoundError(job_id)
-    return name

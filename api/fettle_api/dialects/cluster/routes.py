@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from fettle_api.dialects.cluster import translate
-from fettle_api.dialects.cluster.refusals import in_words_of_cluster, render_error, resource_name
+from fettle_api.dialects.cluster.refusals import in_words_of_cluster, render_error
 from fettle_api.dialects.cluster.submission import add_submission
 from fettle_api.dialects.cluster.wire_answers import (
     CancelledAnswer,
@@ -16,7 +16,7 @@ from fettle_api.dialects.cluster.wire_answers import (
 )
 from fettle_api.dialects.dialect import Dialect
 from fettle_api.jobs.queue import job_queue
-from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.jobs.uuid_ids import id_of_name, resource_name
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
 from fettle_api.web.documentation import documented

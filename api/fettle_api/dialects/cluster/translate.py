@@ -16,6 +16,7 @@ from typing import Any
 
 from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.cluster.wire import Finding, TrainRequest, finding
+from fettle_api.dialects.translation import field_of_request
 from fettle_api.jobs.uuid_ids import id_of_name, name_of_id, new_id
 from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.web.idempotency import Identity
@@ -146,17 +147,12 @@ def _micro_batch(train: TrainRequest) -> tuple[int, int]:
 
 def findings_of(error: InvalidManifestError) -> list[Finding]:
     """What the core refused, by the names that the request has for it."""
-    return [finding(_field_of_path(found.path), found.message) for found in error.errors]
-
-
-def _field_of_path(path: str) -> str:
-    candidates = [known for known in _FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
-    return _FIELD_OF_PATH[max(candidates, key=len)] if candidates else path
+    return [finding(field_of_request(found.path, _FIELD_OF_PATH), found.message) for found in error.errors]
 
 
 def status_of_job(job: JobView) -> str:
     """One of five words; a job that is being stopped counts as cancelled at once."""
-    return "cancelled" if job.is_stopping else _STATUS[job.phase]
+    return _STATUS[job.visible_phase]
 
 
 def job_of_view(job: JobView) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+
+from fettle_api.dialects.bodies import RequestBody, no_boolean, no_parent
 
 Finding = dict[str, Any]
 """One entry of `detail`: `type`, `loc` and `msg`, as FastAPI has them."""
@@ -22,37 +24,23 @@ def finding(field: str, message: str, kind: str = "value_error", part: str = "bo
     return {"type": kind, "loc": [part, *field.split(".")] if field else [part], "msg": message}
 
 
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 def _plain_text(text: str) -> str:
     if "\0" in text or not text.strip():
         raise ValueError("must be a text that is not blank, without NUL")
     return text.strip()
 
 
-def _no_parent(path: str) -> str:
-    if ".." in path:
-        raise ValueError("must not contain '..'")
-    return path
-
-
 Words = Annotated[str, AfterValidator(_plain_text), Field(max_length=253)]
-PathText = Annotated[str, AfterValidator(_plain_text), AfterValidator(_no_parent), Field(max_length=512)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1_000_000_000)]
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
+PathText = Annotated[str, AfterValidator(_plain_text), AfterValidator(no_parent), Field(max_length=512)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=1_000_000_000)]
+Number = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)]
 Tracking = Literal["wandb", "mlflow"]
 
 
-class TrainRequest(BaseModel):
+class TrainRequest(RequestBody):
     """Body of `POST /train`. Every field is optional, `null` is the default, unknown fields are ignored."""
 
-    model_config = ConfigDict(
-        extra="ignore", hide_input_in_errors=True, frozen=True, use_attribute_docstrings=True, title=None
-    )
+    model_config = ConfigDict(use_attribute_docstrings=True, title=None)
 
     model_name: PathText = "Qwen/Qwen2.5-1.5B-Instruct"
     """Alias, hub id, or directory below `models/`."""
@@ -90,11 +78,6 @@ class TrainRequest(BaseModel):
     """The same; `tracking_backend` wins."""
     training_type: Literal["sft", "dpo", "kto", "pt"] = "sft"
     """`pt` is `sft` on plain text."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_default(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
     @property
     def tracking(self) -> Tracking | None:

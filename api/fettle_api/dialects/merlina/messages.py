@@ -12,11 +12,11 @@ from fettle_api.dialects.merlina.translate import id_of_name
 from fettle_api.dialects.merlina.translate_jobs import (
     FINAL,
     error_of_job,
-    finite,
     output_dir_of_job,
     progress_of_job,
     status_of_job,
 )
+from fettle_api.dialects.translation import finite
 from fettle_api.progress.events import JobChanged, JobGone, JobReported, LiveEvent
 from fettle_api.resources.models import JobView
 from fettle_schema.run import ProgressEvent

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fettle_api.dialects.merlina.wire import DatasetBody, TrainingConfig
+from fettle_api.dialects.translation import field_of_request
 from fettle_api.resources.models import JobRequest
 from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.dataset import DatasetSource
@@ -193,12 +194,7 @@ def smallest_batch(config: TrainingConfig) -> tuple[int, int]:
 
 def findings_of(error: InvalidManifestError) -> list[str]:
     """What the core refused, by the names that the request has for it."""
-    return [f"{_field_of_path(finding.path)}: {finding.message}" for finding in error.errors]
-
-
-def _field_of_path(path: str) -> str:
-    candidates = [known for known in _FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
-    return _FIELD_OF_PATH[max(candidates, key=len)] if candidates else path
+    return [f"{field_of_request(finding.path, _FIELD_OF_PATH)}: {finding.message}" for finding in error.errors]
 
 
 def _adapter(config: TrainingConfig) -> dict[str, Any]:

@@ -14,13 +14,13 @@ Its words for the state of a job, and where they come from:
 | cancelled      | Cancelled before, or asked to be                                  |
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.merlina.translate import id_of_name
+from fettle_api.dialects.translation import finite
 from fettle_api.jobs.queue import JobQueue
 from fettle_api.jobs.storage import JobUsage
 from fettle_api.resources.models import JobView
@@ -235,8 +235,3 @@ def stats_of(jobs: list[JobView], usage: JobUsage, connections: int, queue: Mapp
 def clock_time(time: datetime) -> str:
     """ISO without a zone, as there; UTC."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-
-
-def finite(value: float | None) -> float | None:
-    """A number that JSON has."""
-    return value if value is not None and math.isfinite(value) else None

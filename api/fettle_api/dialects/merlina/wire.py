@@ -4,25 +4,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import HTTPException
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from fettle_api.dialects.bodies import RequestBody, no_boolean, printable
 
 MASK = "***"
 """What an answer shows instead of a secret."""
 DEFAULT_MODEL = "meta-llama/Meta-Llama-3-8B-Instruct"
 _TARGETS = ["up_proj", "down_proj", "gate_proj", "k_proj", "q_proj", "v_proj", "o_proj"]
 _SECRETS = ("hf_token", "wandb_key")
-
-
-def _printable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
 
 
 def _not_blank(text: str) -> str:
@@ -36,37 +26,26 @@ def _not_masked(value: object) -> object:
     return None if value in (MASK, "") else value
 
 
-Words = Annotated[str, AfterValidator(_printable), Field(max_length=253)]
-LongWords = Annotated[str, AfterValidator(_printable), Field(max_length=4096)]
+Words = Annotated[str, AfterValidator(printable), Field(max_length=253)]
+LongWords = Annotated[str, AfterValidator(printable), Field(max_length=4096)]
 Name = Annotated[Words, AfterValidator(_not_blank)]
-PathText = Annotated[str, AfterValidator(_printable), Field(max_length=512)]
+PathText = Annotated[str, AfterValidator(printable), Field(max_length=512)]
 Secret = Annotated[
-    Annotated[str, AfterValidator(_printable), Field(max_length=4096)] | None, BeforeValidator(_not_masked)
+    Annotated[str, AfterValidator(printable), Field(max_length=4096)] | None, BeforeValidator(_not_masked)
 ]
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(no_boolean), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(no_boolean)]
 Pieces = Annotated[
-    dict[Annotated[str, Field(max_length=128)], Annotated[str, AfterValidator(_printable), Field(max_length=2048)]],
+    dict[Annotated[str, Field(max_length=128)], Annotated[str, AfterValidator(printable), Field(max_length=2048)]],
     Field(max_length=32),
 ]
 Columns = Annotated[
-    dict[Annotated[str, Field(max_length=128)], Annotated[str, AfterValidator(_printable), Field(max_length=128)]],
+    dict[Annotated[str, Field(max_length=128)], Annotated[str, AfterValidator(printable), Field(max_length=128)]],
     Field(max_length=32),
 ]
 
 
-class _Body(BaseModel):
-    """`null` is the default, unknown fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_default(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
-
-
-class SourceBody(_Body):
+class SourceBody(RequestBody):
     """`source` of a dataset."""
 
     source_type: Words
@@ -77,7 +56,7 @@ class SourceBody(_Body):
     dataset_id: Words = ""
 
 
-class FormatBody(_Body):
+class FormatBody(RequestBody):
     """`format` of a dataset."""
 
     format_type: Words = "chatml"
@@ -85,7 +64,7 @@ class FormatBody(_Body):
     enable_thinking: bool = True
 
 
-class DatasetBody(_Body):
+class DatasetBody(RequestBody):
     """A dataset: body of the previews, and `dataset` of a configuration."""
 
     source: SourceBody
@@ -96,7 +75,7 @@ class DatasetBody(_Body):
     max_samples: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
 
 
-class TrainingConfig(_Body):
+class TrainingConfig(RequestBody):
     """Body of `POST /validate`, and without a dataset no body of `POST /train`."""
 
     base_model: Annotated[PathText, AfterValidator(_not_blank)] = DEFAULT_MODEL
@@ -107,7 +86,7 @@ class TrainingConfig(_Body):
     lora_alpha: Annotated[Whole, Field(ge=8, le=256)] = 32
     lora_dropout: Annotated[Number, Field(ge=0, le=0.5)] = 0.05
     target_modules: Annotated[
-        list[Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=128)]],
+        list[Annotated[str, AfterValidator(printable), Field(min_length=1, max_length=128)]],
         Field(min_length=1, max_length=64),
     ] = _TARGETS
     learning_rate: Annotated[Number, Field(ge=1e-8, le=1e-3)] = 5e-6
@@ -157,7 +136,7 @@ class TrainRequest(TrainingConfig):
     dataset: DatasetBody
 
 
-class SaveRequest(_Body):
+class SaveRequest(RequestBody):
     """Body of `POST /configs/save`; `config` is kept as it comes, but for secrets."""
 
     name: Words
@@ -166,28 +145,28 @@ class SaveRequest(_Body):
     tags: Annotated[list[Words], Field(max_length=64)] = []
 
 
-class ExportRequest(_Body):
+class ExportRequest(RequestBody):
     """Body of `POST /configs/export`."""
 
     name: Words
     output_path: PathText
 
 
-class ImportRequest(_Body):
+class ImportRequest(RequestBody):
     """Body of `POST /configs/import`."""
 
     filepath: PathText
     name: Words | None = None
 
 
-class PreloadRequest(_Body):
+class PreloadRequest(RequestBody):
     """Body of `POST /model/preload`."""
 
     model_name: Annotated[PathText, AfterValidator(_not_blank)]
     hf_token: Secret = Field(default=None, repr=False)
 
 
-Parsed = TypeVar("Parsed", bound=_Body)
+Parsed = TypeVar("Parsed", bound=RequestBody)
 
 
 def parse(model: type[Parsed], body: Mapping[str, Any]) -> Parsed:

@@ -1,12 +1,12 @@
 """Milady's words for jobs ↔ neutral words. Pure. Where each field goes is in crds/FIELDS.md."""
 
-import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from fettle_api.dialects.milady.wire import JobOptions
+from fettle_api.dialects.translation import field_of_request, finite
 from fettle_api.resources.models import JobLog, JobRequest, JobView
 from fettle_api.web.idempotency import Identity
 from fettle_schema.base import LABEL_NAME_PATTERN
@@ -108,12 +108,7 @@ def _adapter_name(model: str, identity: Identity) -> str:
 
 def findings_of(error: InvalidManifestError) -> list[str]:
     """What the core refused, by the names that the request has for it."""
-    return [f"{_field_of_path(finding.path)}: {finding.message}" for finding in error.errors]
-
-
-def _field_of_path(path: str) -> str:
-    candidates = [known for known in _FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
-    return _FIELD_OF_PATH[max(candidates, key=len)] if candidates else path
+    return [f"{field_of_request(finding.path, _FIELD_OF_PATH)}: {finding.message}" for finding in error.errors]
 
 
 def is_shown(job: JobView) -> bool:
@@ -123,7 +118,7 @@ def is_shown(job: JobView) -> bool:
 
 def status_of_job(job: JobView) -> str:
     """One of Milady's five words; a job that is being stopped counts as cancelled at once."""
-    return "cancelled" if job.is_stopping else _STATUS[job.phase]
+    return _STATUS[job.visible_phase]
 
 
 def phase_of_job(job: JobView) -> str:
@@ -237,8 +232,3 @@ def status_of_service(jobs: Iterable[JobView], dataset_count: int, has_gpus: boo
 def milliseconds(time: datetime) -> int:
     """Since 1970."""
     return round(time.timestamp() * 1000)
-
-
-def finite(value: float | None) -> float | None:
-    """A number that JSON has."""
-    return value if value is not None and math.isfinite(value) else None

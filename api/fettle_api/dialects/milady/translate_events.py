@@ -6,7 +6,6 @@ from typing import Any
 
 from fettle_api.dialects.milady.translate import (
     dataset_id_of,
-    finite,
     has_model,
     is_shown,
     milliseconds,
@@ -15,6 +14,7 @@ from fettle_api.dialects.milady.translate import (
     progress_of_job,
     status_of_job,
 )
+from fettle_api.dialects.translation import finite
 from fettle_api.progress.announcements import Announcement
 from fettle_api.progress.events import JobChanged, JobGone, JobReported, LiveEvent
 from fettle_api.resources.models import JobView

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from fettle_api.dialects.bodies import no_boolean, no_parent, printable
 from fettle_api.trajectories.model import Trajectory
 from fettle_api.trajectories.service import DEFAULT_LIMIT, DEFAULT_MIN_LLM_CALLS
 
@@ -26,38 +27,20 @@ class RequestError(ValueError):
     """What is wrong with a body."""
 
 
-def _printable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-def _no_parent(text: str) -> str:
-    if ".." in text:
-        raise ValueError("must not contain '..'")
-    return text
-
-
 def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
 
 
 def _cut(value: object) -> object:
     """A limit beyond its range means the nearest one inside."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return max(1, min(int(value), MAX_BUILD))
-    return _no_boolean(value)
+    return no_boolean(value)
 
 
-Words = Annotated[str, AfterValidator(_printable), Field(max_length=512)]
-Name = Annotated[Words, AfterValidator(_no_parent)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=10_000_000)]
+Words = Annotated[str, AfterValidator(printable), Field(max_length=512)]
+Name = Annotated[Words, AfterValidator(no_parent)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=10_000_000)]
 Cut = Annotated[int, BeforeValidator(_cut)]
 OllamaName = Annotated[str, Field(max_length=512, pattern=rf"^{MODEL_NAME}$")]
 
@@ -87,7 +70,7 @@ class JobOptions(_Request):
     model: Name | None = None
     iterations: Count | None = None
     batch_size: Count | None = None
-    learning_rate: Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)] | None = None
+    learning_rate: Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)] | None = None
 
     def echo(self) -> dict[str, Any]:
         """The options that came, in the document's spelling."""

@@ -1,11 +1,11 @@
 """What happened to a job → OpenAI's events and checkpoints, the newest first. Pure."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from fettle_api.dialects.openai.translate_jobs import model_of_job, seconds, tuned_model_of_job
+from fettle_api.dialects.translation import finite
 from fettle_api.resources.models import CheckpointView, JobLog, JobView
 from fettle_schema.run import ProgressEvent
 from fettle_schema.status import Condition
@@ -81,10 +81,10 @@ def _of_report(job: JobView, number: int, event: ProgressEvent) -> tuple[datetim
     data = {
         "step": event.step,
         "total_steps": event.total_steps,
-        "train_loss": _finite(event.loss),
-        "full_valid_loss": _finite(event.eval_loss),
-        "learning_rate": _finite(event.learning_rate),
-        "epoch": _finite(event.epoch),
+        "train_loss": finite(event.loss),
+        "full_valid_loss": finite(event.eval_loss),
+        "learning_rate": finite(event.learning_rate),
+        "epoch": finite(event.epoch),
     }
     shown = {name: value for name, value in data.items() if value is not None}
     losses = [
@@ -142,10 +142,10 @@ def _metrics_at(step: int, events: Sequence[ProgressEvent]) -> dict[str, float |
     until = [event for event in events if event.step is not None and event.step <= step]
     losses = [event.loss for event in until if event.loss is not None]
     evaluations = [event.eval_loss for event in until if event.eval_loss is not None]
-    valid_loss = _finite(evaluations[-1]) if evaluations else None
+    valid_loss = finite(evaluations[-1]) if evaluations else None
     return {
         "step": step,
-        "train_loss": _finite(losses[-1]) if losses else None,
+        "train_loss": finite(losses[-1]) if losses else None,
         "train_mean_token_accuracy": None,
         "valid_loss": valid_loss,
         "valid_mean_token_accuracy": None,
@@ -158,9 +158,5 @@ def result_rows(events: Sequence[ProgressEvent]) -> Iterator[str]:
     """The lines of a result file: comma-separated, one for each report."""
     yield "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
     for event in events:
-        numbers = (event.step, _finite(event.loss), None, _finite(event.eval_loss), None)
+        numbers = (event.step, finite(event.loss), None, finite(event.eval_loss), None)
         yield ",".join("" if number is None else str(number) for number in numbers)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

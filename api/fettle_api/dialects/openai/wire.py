@@ -5,14 +5,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
-    model_validator,
 )
+
+from fettle_api.dialects.bodies import RequestBody
 
 AUTO = "auto"
 MAX_METADATA = 16
@@ -76,21 +75,10 @@ Beta = Annotated[
 ]
 
 
-class _Request(BaseModel):
-    """Unknown fields are ignored; `null` is the default."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+Parsed = TypeVar("Parsed", bound=RequestBody)
 
 
-Parsed = TypeVar("Parsed", bound=_Request)
-
-
-class HyperparametersBody(_Request):
+class HyperparametersBody(RequestBody):
     """Hyperparameters; None is `auto`."""
 
     n_epochs: Epochs = None
@@ -99,13 +87,13 @@ class HyperparametersBody(_Request):
     beta: Beta = None
 
 
-class MethodSettings(_Request):
+class MethodSettings(RequestBody):
     """`method.supervised` or `method.dpo`."""
 
     hyperparameters: HyperparametersBody = HyperparametersBody()
 
 
-class MethodBody(_Request):
+class MethodBody(RequestBody):
     """`method`."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
@@ -113,7 +101,7 @@ class MethodBody(_Request):
     dpo: MethodSettings = MethodSettings()
 
 
-class WandbBody(_Request):
+class WandbBody(RequestBody):
     """`integrations[].wandb`."""
 
     project: Words
@@ -122,7 +110,7 @@ class WandbBody(_Request):
     tags: Annotated[list[Words], Field(max_length=32)] = []
 
 
-class IntegrationBody(_Request):
+class IntegrationBody(RequestBody):
     """One of `integrations`."""
 
     type: Literal["wandb"]
@@ -133,7 +121,7 @@ MetadataKey = Annotated[str, Field(max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
 
 
-class JobBody(_Request):
+class JobBody(RequestBody):
     """Body of `POST /fine_tuning/jobs`."""
 
     model: ModelId
@@ -154,7 +142,7 @@ class JobBody(_Request):
         return self.hyperparameters.model_copy(update=given)
 
 
-class ChatBody(_Request):
+class ChatBody(RequestBody):
     """Body of `POST /chat/completions`; what is not named here goes to the engine as well."""
 
     model: ModelId

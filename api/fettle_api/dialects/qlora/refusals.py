@@ -16,7 +16,6 @@ from fettle_api.errors import (
     JobNotFoundError,
     NothingLoadedError,
 )
-from fettle_api.jobs.uuid_ids import name_of_id
 from fettle_schema.errors import InvalidManifestError
 
 
@@ -53,11 +52,3 @@ def about_adapter(name: str, verb: str) -> Iterator[None]:
         raise HTTPException(400, "No adapter currently loaded") from None
     except EngineRefusedError as error:
         raise HTTPException(400, f"Failed to {verb} adapter: {error}") from None
-
-
-def resource_name(job_id: str) -> str:
-    """The job's resource. Raises JobNotFoundError for what can be no id."""
-    name = name_of_id(job_id)
-    if name is None:
-        raise JobNotFoundError(job_id)
-    return name

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from fettle_api.dialects.qlora import translate
-from fettle_api.dialects.qlora.refusals import in_words_of_qlora, resource_name
+from fettle_api.dialects.qlora.refusals import in_words_of_qlora
 from fettle_api.dialects.qlora.wire import (
     MODELS,
     RequestError,
@@ -26,7 +26,7 @@ from fettle_api.dialects.qlora.wire_answers import (
     UploadedAnswer,
 )
 from fettle_api.errors import DatasetNotFoundError
-from fettle_api.jobs.uuid_ids import id_of_name
+from fettle_api.jobs.uuid_ids import id_of_name, resource_name
 from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings

@@ -9,11 +9,11 @@
 | Cancelled, or any other while `spec.cancel` is set | `cancelled` |
 """
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.qlora.wire import MODELS, LoraConfig, StartRequest, TrainingConfig
+from fettle_api.dialects.translation import field_of_request, finite
 from fettle_api.jobs.uuid_ids import id_of_name, name_of_id, new_id
 from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.web.idempotency import Identity
@@ -117,17 +117,12 @@ def _spec(start: StartRequest) -> dict[str, Any]:
 
 def finding_of(error: InvalidManifestError) -> str:
     """What the core refused, by the names that the request has for it."""
-    return "; ".join(f"{_field_of_path(finding.path)}: {finding.message}" for finding in error.errors)
-
-
-def _field_of_path(path: str) -> str:
-    candidates = [known for known in _FIELD_OF_PATH if path == known or path.startswith(f"{known}.")]
-    return _FIELD_OF_PATH[max(candidates, key=len)] if candidates else path
+    return "; ".join(f"{field_of_request(finding.path, _FIELD_OF_PATH)}: {finding.message}" for finding in error.errors)
 
 
 def status_of_job(job: JobView) -> str:
     """One of five words; a job that is being stopped counts as cancelled at once."""
-    return "cancelled" if job.is_stopping else _STATUS[job.phase]
+    return _STATUS[job.visible_phase]
 
 
 def summary_of_view(job: JobView) -> dict[str, Any]:
@@ -210,11 +205,6 @@ def training_config_of(job: JobView) -> dict[str, Any]:
 def time_of(time: datetime | None) -> str | None:
     """ISO 8601 in UTC, without a zone, as this API has it."""
     return None if time is None else time.astimezone(UTC).replace(tzinfo=None).isoformat()
-
-
-def finite(value: float | None) -> float | None:
-    """A number that JSON has."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _own_request(job: JobView) -> dict[str, Any]:

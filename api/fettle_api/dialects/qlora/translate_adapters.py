@@ -7,12 +7,12 @@ from fettle_api.adapters.views import AdapterView
 from fettle_api.dialects.qlora.translate import (
     NAME,
     adapter_resource,
-    finite,
     lora_config_of,
     model_of_view,
     time_of,
     training_config_of,
 )
+from fettle_api.dialects.translation import finite
 from fettle_api.jobs.uuid_ids import id_of_name
 from fettle_api.resources.models import JobView
 

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+
+from fettle_api.dialects.bodies import RequestBody, no_boolean, printable
 
 MODELS = {
     "codellama-7b-instruct": "codellama/CodeLlama-7b-Instruct-hf",
@@ -20,18 +22,6 @@ class RequestError(ValueError):
     """What is wrong with a request: the first thing, in the order in which this API looks."""
 
 
-def _printable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -42,20 +32,15 @@ def _present(text: str) -> str:
     return text.strip()
 
 
-Words = Annotated[str, AfterValidator(_printable)]
-Integer = Annotated[int, BeforeValidator(_no_boolean)]
+Words = Annotated[str, AfterValidator(printable)]
+Integer = Annotated[int, BeforeValidator(no_boolean)]
 Count = Annotated[Integer, Field(ge=1, le=100_000_000)]
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(no_boolean), Field(allow_inf_nan=False)]
 Modules = Annotated[list[Annotated[Words, Field(min_length=1, max_length=128)]], BeforeValidator(_as_list)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_default(cls, value: Any) -> Any:
-        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+class _Part(RequestBody):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class LoraConfig(_Part):

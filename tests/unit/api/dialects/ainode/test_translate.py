@@ -18,25 +18,12 @@ from fettle_api.dialects.ainode.translate import (
 )
 from fettle_api.dialects.ainode.translate_results import tail_of_query
 from fettle_api.dialects.ainode.wire import parse_config
-from fettle_api.resources.models import JobView
-from fettle_api.resources.views import view_job
 from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
+from tests.support.job_views import job_view
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
 NOW = datetime(2026, 1, 1, 13, tzinfo=UTC)
-
-
-def job(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **annotations: str) -> JobView:
-    metadata = {
-        "name": "demo",
-        "uid": "u",
-        "creationTimestamp": "2026-01-01T12:00:00Z",
-        "annotations": {f"fettle.dev/{name}": value for name, value in annotations.items()},
-    }
-    return view_job(
-        {"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}, **(spec or {})}, "status": status or {}}
-    )
 
 
 @pytest.mark.parametrize("golden", GOLDENS["requests"], ids=lambda golden: golden["name"])
@@ -58,7 +45,7 @@ def test_a_configuration_becomes_a_request(golden: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("golden", GOLDENS["derived"], ids=lambda golden: golden["name"])
 def test_a_derived_job_tells_where_it_comes_from(golden: dict[str, Any]) -> None:
-    request = derived_request(job(None, **golden["annotations"]), Identity("a" * 64, "digest"), golden["changes"])
+    request = derived_request(job_view(None, **golden["annotations"]), Identity("a" * 64, "digest"), golden["changes"])
     assert (request.name, request.original_id, request.request_digest) == ("a" * 12, "a" * 12, "digest")
     assert golden["request"].items() <= request.request.items()
     assert (request.run_name, request.description) == (golden["changes"]["run_name"], golden["changes"]["description"])
@@ -67,9 +54,9 @@ def test_a_derived_job_tells_where_it_comes_from(golden: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("golden", GOLDENS["specs"], ids=lambda golden: golden["name"])
 def test_a_spec_made_elsewhere_becomes_a_configuration(golden: dict[str, Any]) -> None:
-    config = config_of_view(job(golden["spec"]))
+    config = config_of_view(job_view(golden["spec"]))
     assert {name: config[name] for name in golden["config"]} == golden["config"]
-    assert config.keys() == config_of_view(job()).keys()
+    assert config.keys() == config_of_view(job_view()).keys()
 
 
 def test_the_way_there_and_back_keeps_the_configuration() -> None:
@@ -77,7 +64,7 @@ def test_the_way_there_and_back_keeps_the_configuration() -> None:
     request = request_of_config(config, Identity("0123456789ab" + "0" * 52))
     spec = {**request.spec, "baseModel": {"id": request.base_model}}
     spec["dataset"] = {**request.spec["dataset"], "source": {"huggingFace": {"id": "acme/data"}}}
-    back = config_of_view(job(spec))
+    back = config_of_view(job_view(spec))
     lost = {"dataset_path", "output_dir", "description", "run_name", "hf_token", "dataset_id", "template_id"}
     wanted = {**config.echo(), "base_model": request.base_model}
     assert {name: back[name] for name in back.keys() - lost} == {name: wanted[name] for name in wanted.keys() - lost}
@@ -119,17 +106,17 @@ def test_what_can_be_no_id(job_id: str) -> None:
     ],
 )
 def test_the_status_of_each_phase(phase: str | None, cancel: bool, status: str) -> None:
-    assert status_of_job(job({"cancel": cancel}, {"phase": phase} if phase else {})) == status
+    assert status_of_job(job_view({"cancel": cancel}, {"phase": phase} if phase else {})) == status
 
 
 def test_time_of_a_running_job_is_counted_until_now() -> None:
-    shown = job_of_view(job(status={"phase": "Running", "startTime": "2026-01-01T12:30:00Z"}), NOW)
+    shown = job_of_view(job_view(status={"phase": "Running", "startTime": "2026-01-01T12:30:00Z"}), NOW)
     assert (shown["elapsed_seconds"], shown["end_time"]) == (1800.0, None)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"hf_token": "hf_leaked", "foo": 1}'])
 def test_a_request_annotation_from_elsewhere_does_no_harm(text: str) -> None:
-    config = config_of_view(job(dialect="ainode", request=text))
+    config = config_of_view(job_view(dialect="ainode", request=text))
     assert "hf_leaked" not in json.dumps(config)
     assert "foo" not in config
     assert config["num_epochs"] == 3

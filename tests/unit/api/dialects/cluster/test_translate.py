@@ -16,25 +16,12 @@ from fettle_api.dialects.cluster.translate import (
     warnings_of,
 )
 from fettle_api.dialects.cluster.wire import parse_request
-from fettle_api.resources.models import JobView
-from fettle_api.resources.views import view_job
 from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
+from tests.support.job_views import job_view
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
 IDENTITY = Identity("0123456789ab0def0123456789abcdef" + "0" * 32, "digest")
-
-
-def job(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **annotations: str) -> JobView:
-    metadata = {
-        "name": "demo",
-        "uid": "u",
-        "creationTimestamp": "2026-01-01T12:00:00Z",
-        "annotations": {f"fettle.dev/{name}": value for name, value in annotations.items()},
-    }
-    return view_job(
-        {"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}, **(spec or {})}, "status": status or {}}
-    )
 
 
 def adapter(name: str, base_model: str) -> AdapterView:
@@ -66,7 +53,7 @@ def test_a_request_becomes_a_training_job(golden: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("golden", GOLDENS["specs"], ids=lambda golden: golden["name"])
 def test_a_spec_made_elsewhere_becomes_a_configuration(golden: dict[str, Any]) -> None:
-    config = config_of_view(job(golden["spec"]))
+    config = config_of_view(job_view(golden["spec"]))
     assert {name: config[name] for name in golden["config"]} == golden["config"]
 
 
@@ -75,7 +62,7 @@ def test_the_way_there_and_back_keeps_the_configuration() -> None:
     request = request_of_train(train, IDENTITY, adapter_name="my-adapter", start_adapter="first-adapter")
     spec = {**request.spec, "baseModel": {"id": request.base_model}}
     spec["dataset"] = {**request.spec["dataset"], "source": {"workspace": {"path": "datasets/news"}}}
-    back = config_of_view(job(spec))
+    back = config_of_view(job_view(spec))
     assert back == {**train.echo(), "lora_name": "my-adapter", "lora_version": None}
 
 
@@ -96,7 +83,7 @@ def test_the_way_there_and_back_keeps_the_configuration() -> None:
     ],
 )
 def test_the_status_of_each_phase(phase: str | None, cancel: bool, status: str) -> None:
-    assert status_of_job(job({"cancel": cancel}, {"phase": phase} if phase else {})) == status
+    assert status_of_job(job_view({"cancel": cancel}, {"phase": phase} if phase else {})) == status
 
 
 def test_a_finished_job_with_everything() -> None:
@@ -106,14 +93,14 @@ def test_a_finished_job_with_everything() -> None:
         "completionTime": "2026-01-01T12:31:00Z",
         "output": {"kind": "adapter", "path": "adapters/x/1", "digest": "sha256:1"},
     }
-    shown = job_of_view(job(status=status))
+    shown = job_of_view(job_view(status=status))
     assert shown["start_time"] == datetime(2026, 1, 1, 12, 30, 0, 500_000, UTC).timestamp()
     assert (shown["status"], shown["output_path"], shown["error"]) == ("completed", "adapters/x/1", None)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"webhook_url": "https://leaked", "foo": 1}'])
 def test_a_request_annotation_from_elsewhere_does_no_harm(text: str) -> None:
-    config = config_of_view(job(dialect="cluster", request=text))
+    config = config_of_view(job_view(dialect="cluster", request=text))
     assert "leaked" not in json.dumps(config)
     assert "foo" not in config
     assert config["num_epochs"] == 3.0

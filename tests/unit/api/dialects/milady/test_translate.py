@@ -16,33 +16,16 @@ from fettle_api.dialects.milady.translate import (
     status_of_service,
 )
 from fettle_api.dialects.milady.wire import JobOptions, page_of_query, parse_request
-from fettle_api.resources.models import JobLog, JobView, LogLine
-from fettle_api.resources.views import view_job
+from fettle_api.resources.models import JobLog, LogLine
 from fettle_api.web.idempotency import Identity
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.errors import FieldError, InvalidManifestError
 from fettle_schema.validation import admit
 from fettle_schema.vocabulary import Phase, Stage
+from tests.support.job_views import job_view
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
 IDENTITY = Identity("0123456789ab" + "0" * 52)
-
-
-def job(
-    spec: dict[str, Any] | None = None,
-    status: dict[str, Any] | None = None,
-    name: str = "demo",
-    **annotations: str,
-) -> JobView:
-    metadata = {
-        "name": name,
-        "uid": "12345678-9",
-        "creationTimestamp": "2026-01-01T12:00:00Z",
-        "annotations": {f"fettle.dev/{name}": value for name, value in annotations.items()},
-    }
-    return view_job(
-        {"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}, **(spec or {})}, "status": status or {}}
-    )
 
 
 @pytest.mark.parametrize("golden", GOLDENS["requests"], ids=lambda golden: golden["name"])
@@ -66,14 +49,14 @@ def test_what_becomes_of_options_is_a_valid_manifest(golden: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("golden", GOLDENS["jobs"], ids=lambda golden: golden["name"])
 def test_jobs_made_anywhere_are_shown(golden: dict[str, Any]) -> None:
-    shown = job_of_view(job(golden["spec"], golden["status"], **golden.get("annotations", {})))
+    shown = job_of_view(job_view(golden["spec"], golden["status"], **golden.get("annotations", {})))
     assert {name: shown[name] for name in golden["job"]} == golden["job"]
     assert shown.keys() == GOLDENS["jobs"][0]["job"].keys()
     json.dumps(shown, allow_nan=False)
 
 
 def test_a_detail_has_the_end_of_the_log() -> None:
-    view = job()
+    view = job_view()
     log = JobLog(view, (LogLine(None, "one"), LogLine(view.created_at, "two")), 2)
     assert job_of_view(view, log)["logs"] == ["one", "two"]
 
@@ -95,21 +78,21 @@ def test_a_detail_has_the_end_of_the_log() -> None:
     ],
 )
 def test_the_status_of_each_phase(phase: str | None, cancel: bool, status: str) -> None:
-    assert status_of_job(job({"cancel": cancel}, {"phase": phase} if phase else {})) == status
+    assert status_of_job(job_view({"cancel": cancel}, {"phase": phase} if phase else {})) == status
 
 
 @pytest.mark.parametrize("phase", list(Phase))
 @pytest.mark.parametrize("stage", [None, *Stage])
 def test_the_phase_of_each_stage(phase: Phase, stage: Stage | None) -> None:
     known = ("starting", "loading_data", "preparing_samples", "training", "validating", "finalizing", "completed")
-    shown = phase_of_job(job(status={"phase": phase, "progress": {"stage": stage} if stage else None}))
+    shown = phase_of_job(job_view(status={"phase": phase, "progress": {"stage": stage} if stage else None}))
     assert shown in known
     assert (shown == "completed") == (phase is Phase.SUCCEEDED)
 
 
 @pytest.mark.parametrize("name", ["demo", "model-x", "job-0123456789ab", "x" * 52])
 def test_a_model_is_found_by_its_id(name: str) -> None:
-    assert name_of_model_id(model_id_of(job(name=name))) == name
+    assert name_of_model_id(model_id_of(job_view(name=name))) == name
 
 
 @pytest.mark.parametrize("model_id", ["", "demo", "model-", "model-A", "model-../x", "model-" + "x" * 53, "model-001"])
@@ -127,12 +110,12 @@ def test_counters() -> None:
     benchmark = {"method": "benchmark", "dataset": {"source": {"workspace": {"path": "x"}}}}
     output = {"kind": "adapter", "path": "adapters/x/0", "digest": "sha256:0"}
     jobs = [
-        job(status={"phase": "Running", "startTime": "2026-01-02T00:00:00Z"}, name="later"),
-        job(status={"phase": "Running", "startTime": "2026-01-01T00:00:00Z"}, name="earlier"),
-        job(name="waiting"),
-        job(status={"phase": "Succeeded", "output": output}, name="done"),
-        job(status={"phase": "Failed"}, name="failed"),
-        job(benchmark, {"phase": "Running"}, name="benchmark", dialect="benchmark"),
+        job_view(status={"phase": "Running", "startTime": "2026-01-02T00:00:00Z"}, name="later"),
+        job_view(status={"phase": "Running", "startTime": "2026-01-01T00:00:00Z"}, name="earlier"),
+        job_view(name="waiting"),
+        job_view(status={"phase": "Succeeded", "output": output}, name="done"),
+        job_view(status={"phase": "Failed"}, name="failed"),
+        job_view(benchmark, {"phase": "Running"}, name="benchmark", dialect="benchmark"),
     ]
     assert not is_shown(jobs[-1])
     assert status_of_service(jobs, 3, True) == {

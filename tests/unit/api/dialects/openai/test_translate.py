@@ -21,32 +21,15 @@ from fettle_api.dialects.openai.translate_events import checkpoints_of, events_o
 from fettle_api.dialects.openai.translate_files import record_of_form
 from fettle_api.dialects.openai.translate_jobs import has_metadata, job_of_view, metadata_of_query
 from fettle_api.dialects.openai.wire import RequestError, parse_job
-from fettle_api.resources.models import CheckpointView, JobLog, JobView
-from fettle_api.resources.views import view_job
+from fettle_api.resources.models import CheckpointView, JobLog
 from fettle_api.web.idempotency import Identity
 from fettle_schema.run import ProgressEvent
 from fettle_schema.vocabulary import Phase
+from tests.support.job_views import job_view
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
 IDENTITY = Identity("0123456789abcdef" + "0" * 48, "digest")
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-def job(
-    spec: dict[str, Any] | None = None,
-    status: dict[str, Any] | None = None,
-    name: str = "demo",
-    **annotations: str,
-) -> JobView:
-    metadata = {
-        "name": name,
-        "uid": "u",
-        "creationTimestamp": "2026-01-01T12:00:00Z",
-        "annotations": {f"fettle.dev/{key}": value for key, value in annotations.items()},
-    }
-    return view_job(
-        {"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}, **(spec or {})}, "status": status or {}}
-    )
 
 
 @pytest.mark.parametrize("golden", GOLDENS["requests"], ids=lambda golden: golden["name"])
@@ -66,26 +49,26 @@ def test_a_body_becomes_a_request(golden: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("golden", GOLDENS["jobs"], ids=lambda golden: golden["name"])
 def test_a_job_made_anywhere_becomes_a_fine_tuning_job(golden: dict[str, Any]) -> None:
-    view = job(golden.get("spec"), golden.get("status"), **golden.get("annotations", {}))
+    view = job_view(golden.get("spec"), golden.get("status"), **golden.get("annotations", {}))
     answer = job_of_view(view, "team", golden.get("final_metrics", {}))
     assert {name: answer[name] for name in golden["answer"]} == golden["answer"]
-    assert answer.keys() == job_of_view(job(), "team", {}).keys()
+    assert answer.keys() == job_of_view(job_view(), "team", {}).keys()
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_every_phase_has_a_word(phase: Phase) -> None:
-    assert status_of_job(job(status={"phase": phase})) == STATUS_OF_PHASE[phase]
+    assert status_of_job(job_view(status={"phase": phase})) == STATUS_OF_PHASE[phase]
 
 
 def test_what_was_asked_for_shows_at_once() -> None:
     running = {"phase": "Running"}
-    assert status_of_job(job({"cancel": True}, running)) == "cancelled"
-    assert status_of_job(job({"suspend": True}, running)) == "queued"
-    assert status_of_job(job({"suspend": True, "cancel": True}, {"phase": "Succeeded"})) == "succeeded"
+    assert status_of_job(job_view({"cancel": True}, running)) == "cancelled"
+    assert status_of_job(job_view({"suspend": True}, running)) == "queued"
+    assert status_of_job(job_view({"suspend": True, "cancel": True}, {"phase": "Succeeded"})) == "succeeded"
 
 
 def test_a_request_that_was_changed_by_hand_is_no_harm() -> None:
-    view = job(name="ftjob-1", dialect="openai", request='{"model": 7, "hyperparameters": "x"}')
+    view = job_view(name="ftjob-1", dialect="openai", request='{"model": 7, "hyperparameters": "x"}')
     assert job_of_view(view, "team", {})["model"] == "a/b"
     assert job_of_view(view, "team", {})["hyperparameters"]["batch_size"] == 4
 
@@ -138,12 +121,12 @@ def test_metadata_filters() -> None:
     assert metadata_of_query(QueryParams("metadata[a]=1&metadata[b]=&limit=3")) == {"a": "1", "b": ""}
     assert metadata_of_query(QueryParams("metadata=null")) is None
     assert metadata_of_query(QueryParams("")) == {}
-    tagged = job(metadata='{"a": "1", "b": ""}')
+    tagged = job_view(metadata='{"a": "1", "b": ""}')
     assert has_metadata(tagged, {"b": ""})
     assert not has_metadata(tagged, {"c": ""})
     assert not has_metadata(tagged, None)
-    assert has_metadata(job(), None)
-    assert has_metadata(job(), {})
+    assert has_metadata(job_view(), None)
+    assert has_metadata(job_view(), {})
 
 
 @pytest.mark.parametrize(
@@ -172,9 +155,12 @@ def report(step: int, **numbers: Any) -> ProgressEvent:
 
 def test_events_keep_their_ids_when_more_come() -> None:
     reports = [report(step, loss=1.0) for step in range(1, 6)]
-    whole = {event["message"]: event["id"] for event in events_of(JobLog(job(), events=tuple(reports), event_count=5))}
+    whole = {
+        event["message"]: event["id"] for event in events_of(JobLog(job_view(), events=tuple(reports), event_count=5))
+    }
     tail = {
-        event["message"]: event["id"] for event in events_of(JobLog(job(), events=tuple(reports[3:]), event_count=5))
+        event["message"]: event["id"]
+        for event in events_of(JobLog(job_view(), events=tuple(reports[3:]), event_count=5))
     }
     assert tail.items() <= whole.items()
     assert len(set(whole.values())) == 6
@@ -182,7 +168,7 @@ def test_events_keep_their_ids_when_more_come() -> None:
 
 def test_the_end_comes_after_the_steps_of_its_second() -> None:
     condition = {"type": "Failed", "status": "True", "reason": "Stopped", "lastTransitionTime": "2026-01-01T12:00:03Z"}
-    view = job(status={"phase": "Cancelled", "conditions": [condition]})
+    view = job_view(status={"phase": "Cancelled", "conditions": [condition]})
     last = report(3, loss=float("nan")).model_copy(update={"time": datetime(2026, 1, 1, 12, 0, 3, 500_000, UTC)})
     found = events_of(JobLog(view, events=(last,), event_count=1))
     assert [event["message"] for event in found] == ["The job was cancelled", "Step 3", "Created fine-tuning job: demo"]
@@ -192,7 +178,7 @@ def test_checkpoints_show_what_was_measured_until_then() -> None:
     events = (report(1, loss=3.0), report(2, loss=2.0), report(2, eval_loss=2.5), report(3, loss=1.0))
     found = checkpoints_of(
         [CheckpointView("checkpoint-3", 3, "x"), CheckpointView("checkpoint-2", 2, "x")],
-        JobLog(job(), events=events, event_count=4),
+        JobLog(job_view(), events=events, event_count=4),
     )
     assert [(one["step_number"], one["metrics"]["train_loss"], one["metrics"]["valid_loss"]) for one in found] == [
         (3, 1.0, 2.5),

@@ -14,26 +14,13 @@ from fettle_api.dialects.qlora.translate import (
     training_config_of,
 )
 from fettle_api.dialects.qlora.wire import StartRequest, check_start, parse_start
-from fettle_api.resources.models import JobView
-from fettle_api.resources.views import view_job
 from fettle_api.web.idempotency import Identity
 from fettle_schema.errors import FieldError, InvalidManifestError
+from tests.support.job_views import job_view
 
 GOLDENS = json.loads((Path(__file__).parent / "goldens.json").read_text())
 IDENTITY = Identity("0123456789ab0def0123456789abcdef" + "0" * 32, "digest")
 OURS = frozenset({"ours"})
-
-
-def job(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **annotations: str) -> JobView:
-    metadata = {
-        "name": "demo",
-        "uid": "0123456789",
-        "creationTimestamp": "2026-01-01T12:00:00Z",
-        "annotations": {f"fettle.dev/{name}": value for name, value in annotations.items()},
-    }
-    return view_job(
-        {"metadata": metadata, "spec": {"baseModel": {"id": "a/b"}, **(spec or {})}, "status": status or {}}
-    )
 
 
 def parsed(body: dict[str, Any]) -> StartRequest:
@@ -62,7 +49,7 @@ def test_the_way_there_and_back_keeps_the_configurations(golden: dict[str, Any])
     request = request_of_start(start, IDENTITY, OURS)
     source = {"workspace": {"path": "datasets/x"}}
     spec = {**request.spec, "dataset": {**request.spec["dataset"], "source": source}}
-    for view in (job(spec), job(spec, dialect="qlora", request=json.dumps(dict(request.request)))):
+    for view in (job_view(spec), job_view(spec, dialect="qlora", request=json.dumps(dict(request.request)))):
         assert lora_config_of(view) == start.lora_config.model_dump(exclude_none=True)
         assert training_config_of(view) == start.training_config.model_dump()
 
@@ -74,7 +61,7 @@ def test_the_texts_are_not_kept_on_the_resource() -> None:
 
 @pytest.mark.parametrize("golden", GOLDENS["specs"], ids=lambda golden: golden["name"])
 def test_a_spec_made_elsewhere_becomes_configurations(golden: dict[str, Any]) -> None:
-    view = job(golden["spec"])
+    view = job_view(golden["spec"])
     assert lora_config_of(view) == golden["lora_config"]
     assert training_config_of(view) == golden["training_config"]
 
@@ -96,7 +83,7 @@ def test_a_spec_made_elsewhere_becomes_configurations(golden: dict[str, Any]) ->
     ],
 )
 def test_the_status_of_each_phase(phase: str | None, cancel: bool, status: str) -> None:
-    assert status_of_job(job({"cancel": cancel}, {"phase": phase} if phase else {})) == status
+    assert status_of_job(job_view({"cancel": cancel}, {"phase": phase} if phase else {})) == status
 
 
 def test_a_job_made_elsewhere_in_this_apis_words() -> None:
@@ -105,7 +92,7 @@ def test_a_job_made_elsewhere_in_this_apis_words() -> None:
         "startTime": "2026-01-01T12:30:00+02:00",
         "progress": {"percent": 12.345, "step": 3, "totalSteps": 9, "loss": float("nan"), "learningRate": 0.5},
     }
-    shown = job_of_view(job({"output": {"adapterName": "helper"}}, status))
+    shown = job_of_view(job_view({"output": {"adapterName": "helper"}}, status))
     assert (shown["job_id"], shown["model_name"], shown["progress"]) == ("demo", "a/b", 12.3)
     assert (shown["created_at"], shown["started_at"]) == ("2026-01-01T12:00:00", "2026-01-01T10:30:00")
     assert (shown["current_loss"], shown["metrics"]) == (None, {"train_loss": None, "eval_loss": None})
@@ -115,7 +102,7 @@ def test_a_job_made_elsewhere_in_this_apis_words() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"lora_config": 1, "training_config": [], "model_name": 5, "foo": 1}'])
 def test_a_request_annotation_from_elsewhere_does_no_harm(text: str) -> None:
-    shown = job_of_view(job(dialect="qlora", request=text))
+    shown = job_of_view(job_view(dialect="qlora", request=text))
     assert (shown["model_name"], shown["lora_config"]["r"]) == ("a/b", 4)
     assert shown["training_config"]["num_epochs"] == 3
 
