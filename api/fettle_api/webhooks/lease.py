@@ -27,25 +27,27 @@ class SenderLease:
     ) -> None:
         labels = {LABEL_MANAGED_BY: MANAGED_BY}
         self._holder = LeaseHolder(client, namespace, LEASE_NAME, identity, duration_seconds, monotonic, labels)
-        self._is_held = False
+        self._may_be_held = False
+        """Also while the answer to a request is not known: whoever is stopped in the middle still lets go."""
 
     async def hold(self) -> bool:
         """Take or renew; False while another facade sends, or the API server cannot be asked."""
+        self._may_be_held = True
         try:
-            self._is_held = await self._holder.take_or_renew()
+            self._may_be_held = is_held = await self._holder.take_or_renew()
         except (ConflictError, AlreadyExistsError, NotFoundError):
-            self._is_held = False
+            self._may_be_held = is_held = False
         except ApiError as error:
             _logger.warning("lease of the webhooks not renewed", extra={"code": error.code})
-            self._is_held = False
-        return self._is_held
+            is_held = False
+        return is_held
 
     async def release(self) -> None:
         """Let another facade send at once; nothing to do if we do not."""
-        if not self._is_held:
+        if not self._may_be_held:
             return
-        self._is_held = False
         try:
             await self._holder.release()
         except ApiError as error:
             _logger.warning("lease of the webhooks not released", extra={"code": error.code})
+        self._may_be_held = False

@@ -1,3 +1,5 @@
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +17,35 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class AnswersLate(MemoryClient):
+    """Does what is asked, and does not say so while `is_late`."""
+
+    is_late = True
+
+    async def create(self, *arguments: Any, **options: Any) -> Any:
+        created = await super().create(*arguments, **options)
+        await self._wait()
+        return created
+
+    async def replace(self, *arguments: Any, **options: Any) -> Any:
+        await self._wait()
+        return await super().replace(*arguments, **options)
+
+    async def _wait(self) -> None:
+        if self.is_late:
+            await asyncio.Event().wait()
+
+
+async def stopped_in_the_middle(work: Any) -> None:
+    task = asyncio.ensure_future(work)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def lease_of(client: Any, identity: str, clock: Clock | None = None) -> SenderLease:
@@ -58,6 +89,28 @@ async def test_a_lease_that_was_released_is_free_at_once() -> None:
     await two.release()
     await one.release()
     assert await two.hold()
+    await one.release()
+    assert await two.hold()
+
+
+async def test_who_is_stopped_while_taking_it_still_lets_go() -> None:
+    client = AnswersLate()
+    one, two = lease_of(client, "one"), lease_of(client, "two")
+    await stopped_in_the_middle(one.hold())
+    client.is_late = False
+    assert not await two.hold()
+    await one.release()
+    assert await two.hold()
+
+
+async def test_who_is_stopped_while_letting_go_does_it_again() -> None:
+    client = AnswersLate()
+    client.is_late = False
+    one, two = lease_of(client, "one"), lease_of(client, "two")
+    await one.hold()
+    client.is_late = True
+    await stopped_in_the_middle(one.release())
+    client.is_late = False
     await one.release()
     assert await two.hold()
 
