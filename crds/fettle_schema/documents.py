@@ -3,7 +3,10 @@
 from typing import Any
 
 from fettle_schema.crd import ResourceDefinition
+from fettle_schema.failures import FAILURES
+from fettle_schema.reasons import REASONS
 from fettle_schema.rules import Rule
+from fettle_schema.vocabulary import FAILURE_OF_EXIT
 
 
 def field_table(definition: ResourceDefinition, part: str) -> str:
@@ -20,6 +23,22 @@ def rule_table(rules: list[Rule]) -> str:
     for rule in rules:
         when = "on update" if rule.is_transition else "always"
         rows.append(f"| `spec.{rule.path}` | {_escape(rule.message)} | {when} |")
+    return "\n".join(rows)
+
+
+def reason_table() -> str:
+    """A Markdown table of the conditions' reasons."""
+    rows = ["| reason | condition | meaning |", "|---|---|---|"]
+    rows += [f"| `{reason}` | {where} | {_escape(meaning)} |" for reason, (where, meaning) in REASONS.items()]
+    return "\n".join(rows)
+
+
+def failure_table() -> str:
+    """A Markdown table of the failure codes."""
+    rows = ["| code | exit code | what happened | what to do |", "|---|---|---|---|"]
+    exits = {failure: str(exit_code.value) for exit_code, failure in FAILURE_OF_EXIT.items()}
+    for code, (sentence, hint) in FAILURES.items():
+        rows.append(f"| `{code}` | {exits.get(code, '')} | {_escape(sentence)} | {_escape(hint)} |")
     return "\n".join(rows)
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fettle_schema.crd import ADAPTER, DEFINITIONS, TRAINING_JOB
-from fettle_schema.documents import field_table, rule_table
+from fettle_schema.documents import failure_table, field_table, reason_table, rule_table
 from fettle_schema.manifests import dump_manifest
 
 _HEADER = "# Generated from crds/fettle_schema by `make generate`; do not edit.\n"
@@ -33,6 +33,8 @@ def _chart_template(text: str) -> str:
 
 def _with_tables(text: str) -> str:
     tables = {
+        "reasons": reason_table(),
+        "failures": failure_table(),
         "trainingjob-spec": field_table(TRAINING_JOB, "spec"),
         "trainingjob-status": field_table(TRAINING_JOB, "status"),
         "trainingjob-rules": rule_table(TRAINING_JOB.rules),

@@ -93,7 +93,6 @@ class FailureCode(StrEnum):
     RETRIES_EXHAUSTED = "RetriesExhausted"
     NO_PROGRESS = "NoProgress"
     IMAGE_PULL = "ImagePullFailed"
-    UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from fettle_operator.builders.run_config import adapter_path
-from fettle_operator.failures import build_failure
 from fettle_operator.observation import Observation, parse_status
 from fettle_operator.plan import Manifest
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.errors import InvalidManifestError
+from fettle_schema.failures import build_failure
+from fettle_schema.reasons import Reason
 from fettle_schema.status import Failure
 from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.validation import admit
@@ -65,9 +66,9 @@ def obstacle(observation: Observation, settings: OperatorSettings) -> Obstacle |
     namespace, queue = observation.job["metadata"]["namespace"], observation.spec.scheduling.queue
     if settings.queue_limits(queue) is None:
         known = ", ".join(sorted({"default", *settings.queues}))
-        return Obstacle("QueueMissing", f"spec.scheduling.queue: there is no queue {queue!r}; there are {known}")
+        return Obstacle(Reason.QUEUE_MISSING, f"spec.scheduling.queue: there is no queue {queue!r}; there are {known}")
     if settings.requires_workspace_claim and not observation.has_claim:
-        return Obstacle("WorkspaceMissing", _claim_message(namespace, settings.workspace_claim))
+        return Obstacle(Reason.WORKSPACE_MISSING, _claim_message(namespace, settings.workspace_claim))
     return _source_obstacle(observation)
 
 
@@ -93,13 +94,15 @@ def _source_obstacle(observation: Observation) -> Obstacle | None:
         return None
     if start.adapter is not None:
         if observation.source_adapter is None:
-            return Obstacle("SourceMissing", f"spec.startFrom.adapter: there is no Adapter {start.adapter!r}")
+            return Obstacle(Reason.SOURCE_MISSING, f"spec.startFrom.adapter: there is no Adapter {start.adapter!r}")
         if adapter_path(observation.source_adapter) is None:
             message = f"spec.startFrom.adapter: Adapter {start.adapter!r} has no files in the workspace yet"
-            return Obstacle("SourceNotReady", message)
+            return Obstacle(Reason.SOURCE_NOT_READY, message)
         return None
     if observation.source_job is None:
-        return Obstacle("SourceMissing", f"spec.startFrom.trainingJob: there is no TrainingJob {start.training_job!r}")
+        return Obstacle(
+            Reason.SOURCE_MISSING, f"spec.startFrom.trainingJob: there is no TrainingJob {start.training_job!r}"
+        )
     return _checkpoint_obstacle(observation.source_job, start.checkpoint or "latest")
 
 
@@ -111,4 +114,4 @@ def _checkpoint_obstacle(source: Manifest, checkpoint: str) -> Obstacle | None:
     if is_there or (status.phase is not None and status.phase.is_finished):
         return None
     message = f"spec.startFrom: TrainingJob {name!r} is running and has no checkpoint {checkpoint!r} yet"
-    return Obstacle("SourceNotReady", message)
+    return Obstacle(Reason.SOURCE_NOT_READY, message)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fettle_operator.settings import QueueLimits
+from fettle_schema.reasons import Reason
 
 _RANK = {"high": 0, "normal": 1, "low": 2}
 
@@ -67,10 +68,10 @@ def decide(queue: str, jobs: Iterable[QueuedJob], limits: QueueLimits) -> dict[K
         fits = limits.max_gpus is None or gpus + job.gpu_count <= limits.max_gpus
         if position == 0 and not full and fits:
             running, gpus = running + 1, gpus + job.gpu_count
-            decisions[job.key] = Decision(True, "Admitted", f"admitted by queue {queue!r}")
+            decisions[job.key] = Decision(True, Reason.ADMITTED, f"admitted by queue {queue!r}")
             continue
         position += 1
-        decisions[job.key] = Decision(False, "QueueFull", _waits(queue, position, running, gpus, limits))
+        decisions[job.key] = Decision(False, Reason.QUEUE_FULL, _waits(queue, position, running, gpus, limits))
     return decisions
 
 
@@ -88,4 +89,4 @@ def _too_large(queue: str, job: QueuedJob, max_gpus: int) -> Decision:
         f"spec.resources asks for {job.gpu_count} GPUs, queue {queue!r} has {max_gpus} in all: "
         "use another queue, or fewer GPUs"
     )
-    return Decision(False, "ExceedsQueue", message)
+    return Decision(False, Reason.EXCEEDS_QUEUE, message)

@@ -6,15 +6,16 @@ from fettle_operator.acceptance import obstacle
 from fettle_operator.accounting import book_step, close_interval, count_replaced_pods
 from fettle_operator.builders import build_config_map, build_job, build_run_config, build_service, config_digest
 from fettle_operator.builders.pod import grace_period_seconds
-from fettle_operator.conditions import NOT_CREATED, is_job_created
+from fettle_operator.conditions import is_job_created
 from fettle_operator.draft import Draft
 from fettle_operator.endings import end
-from fettle_operator.failures import build_failure
 from fettle_operator.observation import Refusal
 from fettle_operator.plan import Manifest
 from fettle_operator.pods import parse_time
 from fettle_operator.publication import conclude
 from fettle_operator.verdict import Outcome, Verdict, judge, vanished
+from fettle_schema.failures import build_failure
+from fettle_schema.reasons import Reason
 from fettle_schema.run import RunConfig
 from fettle_schema.status import Failure, Resolved
 from fettle_schema.vocabulary import ConditionType, FailureCode
@@ -30,8 +31,8 @@ def prepare(draft: Draft) -> None:
     if draft.attempt == 0 or is_job_created(draft.status.conditions):
         draft.attempts.current += 1
     message = f"attempt {draft.attempt} is being created"
-    draft.set(ConditionType.PODS_READY, "False", NOT_CREATED, message)
-    draft.set(ConditionType.RUNNING, "False", "Starting", message)
+    draft.set(ConditionType.PODS_READY, "False", Reason.NOT_CREATED, message)
+    draft.set(ConditionType.RUNNING, "False", Reason.STARTING, message)
 
 
 def start(draft: Draft) -> bool:
@@ -57,7 +58,7 @@ def refused(draft: Draft, refusal: Refusal) -> None:
     """The API server did not take a child: for ever, or for now."""
     if refusal.is_final:
         return end(draft, build_failure(FailureCode.POD_REFUSED, refusal.message, attempt=draft.attempt))
-    draft.set(ConditionType.RUNNING, "False", "CreateForbidden", refusal.message)
+    draft.set(ConditionType.RUNNING, "False", Reason.CREATE_FORBIDDEN, refusal.message)
     return draft.plan.look_again(draft.settings.source_check_seconds)
 
 
@@ -72,7 +73,9 @@ def follow(draft: Draft) -> None:
     _resolve(draft, run_config_of(draft), run)
     if draft.observation.status.checkpoints:
         newest = draft.observation.status.checkpoints[-1]
-        draft.set(ConditionType.CHECKPOINT_AVAILABLE, "True", "Saved", f"{newest.name} of attempt {newest.attempt}")
+        draft.set(
+            ConditionType.CHECKPOINT_AVAILABLE, "True", Reason.SAVED, f"{newest.name} of attempt {newest.attempt}"
+        )
     match verdict.outcome:
         case Outcome.WAITING | Outcome.RUNNING:
             _watch(draft, verdict, pods)
@@ -91,7 +94,7 @@ def _watch(draft: Draft, verdict: Verdict, pods: list[Manifest]) -> None:
     if draft.attempts.without_progress >= MAX_WITHOUT_PROGRESS:
         return end(draft, _no_progress(draft, verdict))
     if verdict.outcome is Outcome.RUNNING:
-        draft.set(ConditionType.PODS_READY, "True", "Running", verdict.message)
+        draft.set(ConditionType.PODS_READY, "True", Reason.RUNNING, verdict.message)
         draft.set(ConditionType.RUNNING, "True", verdict.reason, verdict.message)
         draft.status.start_time = draft.status.start_time or draft.now
         return None
@@ -121,9 +124,10 @@ def _again(draft: Draft, verdict: Verdict) -> None:
             return end(draft, _exhausted(draft, verdict))
     draft.stop_run()
     message = f"attempt {ended} ended ({verdict.reason}): {verdict.message}"
-    close_interval(draft, pods, is_wasted=True, reason="Restarting", message=message)
+    close_interval(draft, pods, is_wasted=True, reason=Reason.RESTARTING, message=message)
     attempts.current += 1
-    draft.set(ConditionType.PODS_READY, "False", NOT_CREATED, message)
+    draft.set(ConditionType.PODS_READY, "False", Reason.NOT_CREATED, message)
+    draft.plan.restart_cause = verdict.reason
     return None
 
 
@@ -166,7 +170,7 @@ def is_held_back(draft: Draft) -> bool:
         name, kind = manifest["metadata"]["name"], manifest["kind"]
         if _is_leftover(draft, manifest):
             message = f"waiting until {kind} {name!r} of an earlier job of this name is removed"
-            draft.set(ConditionType.RUNNING, "False", "WaitingForCleanup", message)
+            draft.set(ConditionType.RUNNING, "False", Reason.WAITING_FOR_CLEANUP, message)
             draft.plan.look_again(_LEFTOVER_CHECK_SECONDS)
         else:
             message = f"{kind} {name!r} exists already and does not belong to this job."
@@ -213,8 +217,8 @@ def _create(draft: Draft) -> None:
     draft.plan.create = [*missing, run]
     _resolve(draft, run_config, run)
     message = f"attempt {attempt} was created"
-    draft.set(ConditionType.PODS_READY, "False", "PodsPending", message)
-    draft.set(ConditionType.RUNNING, "False", "Starting", message)
+    draft.set(ConditionType.PODS_READY, "False", Reason.PODS_PENDING, message)
+    draft.set(ConditionType.RUNNING, "False", Reason.STARTING, message)
 
 
 def run_config_of(draft: Draft) -> RunConfig:

@@ -3,15 +3,11 @@
 from datetime import datetime
 from typing import Literal
 
+from fettle_schema.reasons import Reason
 from fettle_schema.status import Condition
 from fettle_schema.vocabulary import ConditionType, FailureCode, Phase
 
 Status = Literal["True", "False", "Unknown"]
-
-NOT_CREATED = "NotCreated"
-"""Reason of PodsReady=False: the Job of the newest attempt was not created yet. Any other reason means it was."""
-WAITING_FOR_KUEUE = "WaitingForKueue"
-"""Reason of PodsReady=False: Kueue holds the Job back."""
 
 
 def set_condition(
@@ -30,7 +26,7 @@ def set_condition(
     after = Condition(
         type=condition_type.value,
         status=status,
-        reason=reason,
+        reason=str(reason),
         message=message[:32768],
         last_transition_time=before.last_transition_time if before is not None and unchanged else now,
         observed_generation=generation,
@@ -59,7 +55,7 @@ def is_finished(conditions: list[Condition]) -> bool:
 def is_job_created(conditions: list[Condition]) -> bool:
     """Whether the Job of the newest attempt was created, as far as was written down."""
     condition = find(conditions, ConditionType.PODS_READY)
-    return condition is not None and condition.reason != NOT_CREATED
+    return condition is not None and condition.reason != Reason.NOT_CREATED
 
 
 def phase(conditions: list[Condition]) -> tuple[Phase, str, str]:
@@ -73,7 +69,7 @@ def phase(conditions: list[Condition]) -> tuple[Phase, str, str]:
         if result is Phase.STARTING:
             return _starting(conditions, condition)
         return result, condition.reason, condition.message
-    return Phase.PENDING, "Pending", ""
+    return Phase.PENDING, Phase.PENDING.value, ""
 
 
 _RULES: tuple[tuple[ConditionType, Status, Phase], ...] = (
@@ -89,9 +85,9 @@ _RULES: tuple[tuple[ConditionType, Status, Phase], ...] = (
 
 def _starting(conditions: list[Condition], admitted: Condition) -> tuple[Phase, str, str]:
     pods = find(conditions, ConditionType.PODS_READY)
-    if pods is None or pods.reason == NOT_CREATED:
+    if pods is None or pods.reason == Reason.NOT_CREATED:
         running = find(conditions, ConditionType.RUNNING)
         shown = running if running is not None and running.message else admitted
         return Phase.STARTING, shown.reason, shown.message
-    is_held = pods.reason == WAITING_FOR_KUEUE
+    is_held = pods.reason == Reason.WAITING_FOR_KUEUE
     return (Phase.QUEUED if is_held else Phase.STARTING), pods.reason, pods.message

@@ -14,7 +14,9 @@ from datetime import datetime
 
 from fettle_client.protocol import TRAINING_JOBS, ApiError, ConflictError, ResourceClient
 from fettle_operator.admission import Key
+from fettle_operator.census import Census
 from fettle_operator.cluster import Cluster, RefusedError
+from fettle_operator.job_metrics import record_change
 from fettle_operator.logs import fields
 from fettle_operator.metrics import Metrics
 from fettle_operator.observation import Observation, operator_fields, parse_status
@@ -47,6 +49,7 @@ class Controller:
         self._client, self._settings, self._clock = client, settings, clock
         self._cluster = Cluster(client, settings, clock)
         self._index = QueueIndex()
+        self._census = Census(self.metrics, clock)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._seen: dict[Key, int] = {}
         self._queue_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -120,7 +123,7 @@ class Controller:
             plan = reconcile(observation, self._clock(), self._settings)
             written = await self._cluster.apply(observation, plan)
         if written is not None:
-            await self._report(observation, written)
+            await self._report(observation, written, plan.restart_cause)
         self._schedule(observation, plan)
         return not plan.is_empty
 
@@ -131,16 +134,15 @@ class Controller:
         elif plan.requeue_after_seconds is not None:
             self._queue.add_after(key, plan.requeue_after_seconds)
 
-    async def _report(self, observation: Observation, written: Manifest) -> None:
+    async def _report(self, observation: Observation, written: Manifest, restart_cause: str | None) -> None:
         written = {**written, "kind": "TrainingJob"}
         self._remember(written)
         before, after = observation.status, parse_status(written)
+        record_change(self.metrics, written, before, after, restart_cause)
         if (before.phase, before.reason) == (after.phase, after.reason) or after.phase is None:
             return
         about = fields(written["metadata"], phase=after.phase.value, reason=after.reason, attempt=_attempt(written))
         _log.info("job changed: %s", after.message or "", extra=about)
-        if after.phase.is_finished:
-            self.metrics.jobs_ended.labels(after.phase.value, after.reason or "").inc()
         if before.phase != after.phase:
             await self._cluster.post_event(written)
 
@@ -183,7 +185,8 @@ class Controller:
                 keys = {_key(job) for job in listed.items}
                 for job in listed.items:
                     self._remember(job)
-                self._index.forget_missing(keys, namespace, listed.resource_version)
+                for key in self._index.missing(keys, namespace, listed.resource_version):
+                    self._forget(key)
                 for job in listed.items:
                     if _may_need_a_look(job):
                         self._queue.add(_key(job))
@@ -203,6 +206,7 @@ class Controller:
         key = _key(job)
         if is_deleted:
             self._seen.pop(key, None)
+            self._census.forget(key)
             for waiting in self._index.observe(job, is_deleted=True):
                 self._queue.add(waiting)
             self._queue.add(key)
@@ -213,12 +217,14 @@ class Controller:
         """Take a manifest into the index; True if it differs in more than the receiver's fields."""
         is_news = self.is_news(job)
         self._seen[_key(job)] = _fingerprint(job)
+        self._census.observe(job)
         for waiting in self._index.observe(job):
             self._queue.add(waiting)
         return is_news
 
     def _forget(self, key: Key) -> None:
         self._seen.pop(key, None)
+        self._census.forget(key)
         for waiting in self._index.remove(key):
             self._queue.add(waiting)
 

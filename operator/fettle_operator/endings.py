@@ -5,7 +5,9 @@ Failed: its place in the queue is free when its pods are gone, and a crash in be
 """
 
 from fettle_operator.accounting import close_interval
+from fettle_operator.conditions import Status
 from fettle_operator.draft import Draft
+from fettle_schema.reasons import Reason
 from fettle_schema.status import Failure
 from fettle_schema.vocabulary import ConditionType, FailureCode
 
@@ -15,11 +17,11 @@ def end(draft: Draft, failure: Failure) -> None:
     draft.status.failure = failure
     pods = draft.observation.pods_of(draft.attempt)
     if not draft.stop_run():
-        status = "True" if draft.holds(ConditionType.RUNNING) else "False"
-        draft.set(ConditionType.RUNNING, "True" if status == "True" else "False", "Stopping", failure.message)
-        draft.set(ConditionType.FAILED, "False", "Stopping", failure.message)
+        status: Status = "True" if draft.holds(ConditionType.RUNNING) else "False"
+        draft.set(ConditionType.RUNNING, status, Reason.STOPPING, failure.message)
+        draft.set(ConditionType.FAILED, "False", Reason.STOPPING, failure.message)
         return
-    close_interval(draft, pods, is_wasted=True, reason="Stopped", message="")
+    close_interval(draft, pods, is_wasted=True, reason=Reason.STOPPED, message="")
     _close(draft)
     draft.set(ConditionType.FAILED, "True", failure.code, failure.message)
 
@@ -27,9 +29,9 @@ def end(draft: Draft, failure: Failure) -> None:
 def complete(draft: Draft, message: str) -> None:
     """Complete=True."""
     pods = draft.observation.pods_of(draft.attempt)
-    close_interval(draft, pods, is_wasted=False, reason="Finished", message="")
+    close_interval(draft, pods, is_wasted=False, reason=Reason.FINISHED, message="")
     _close(draft)
-    draft.set(ConditionType.COMPLETE, "True", "Succeeded", message)
+    draft.set(ConditionType.COMPLETE, "True", Reason.SUCCEEDED, message)
 
 
 def cancelled(draft: Draft) -> Failure:
@@ -45,5 +47,5 @@ def cancelled(draft: Draft) -> Failure:
 
 def _close(draft: Draft) -> None:
     if draft.find(ConditionType.PODS_READY) is not None:
-        draft.set(ConditionType.PODS_READY, "False", "Finished")
+        draft.set(ConditionType.PODS_READY, "False", Reason.FINISHED)
     draft.status.completion_time = draft.now

@@ -31,6 +31,8 @@ class Plan:
     """Name and whole status of the Adapter that came out."""
     status: Manifest | None = None
     """Whole status of the job without the receiver's fields; None if nothing changed."""
+    restart_cause: str | None = None
+    """Why the last attempt ended, where this status begins another one; only counted."""
     requeue_after_seconds: float | None = None
     """When to look again although nothing happened."""
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from fettle_operator.plan import Manifest
 from fettle_schema.names import CONTAINER_NAME
+from fettle_schema.reasons import Reason
 from fettle_schema.run import RunResult
 
 IMAGE_REASONS = frozenset(
@@ -111,7 +112,7 @@ def waiting(pod: Manifest) -> Waiting:
     for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Waiting(condition.get("reason") or "Unschedulable", condition.get("message") or "not scheduled yet")
-    return Waiting(reason or "PodPending", message or f"pod {pod['metadata']['name']!r} is starting")
+    return Waiting(reason or Reason.POD_PENDING, message or f"pod {pod['metadata']['name']!r} is starting")
 
 
 def _container_state(pod: Manifest) -> dict[str, Any]:

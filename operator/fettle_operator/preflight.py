@@ -8,17 +8,17 @@ from fettle_operator.attempts import is_held_back, refused, run_config_of
 from fettle_operator.builders import build_config_map, build_preflight_job
 from fettle_operator.draft import Draft
 from fettle_operator.endings import end
-from fettle_operator.failures import build_failure
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Deletion
 from fettle_operator.publication import resolve
 from fettle_operator.verdict import Outcome, Verdict, judge
+from fettle_schema.failures import build_failure
 from fettle_schema.names import PREFLIGHT_ATTEMPT
+from fettle_schema.reasons import Reason
 from fettle_schema.run import RunResult
 from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import ConditionType, FailureCode
 
-REASON = "Preflight"
 _ABOUT = "dataset, model and settings are examined before anything is claimed"
 _CHECK_SECONDS = 30.0
 
@@ -83,7 +83,7 @@ def _exists(observation: Observation, config_map: str) -> bool:
 
 
 def _wait(draft: Draft, story: str) -> None:
-    draft.set(ConditionType.ACCEPTED, "False", REASON, f"{_ABOUT}: {story}" if story else _ABOUT)
+    draft.set(ConditionType.ACCEPTED, "False", Reason.PREFLIGHT, f"{_ABOUT}: {story}" if story else _ABOUT)
 
 
 def _again(draft: Draft, verdict: Verdict) -> None:
@@ -104,4 +104,4 @@ def _take_over(draft: Draft, result: RunResult | None) -> None:
     if result is None:
         return
     resolve(draft, result)
-    draft.set(ConditionType.ACCEPTED, "True", "Accepted", "; ".join(result.warnings))
+    draft.set(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "; ".join(result.warnings))

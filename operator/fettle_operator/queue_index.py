@@ -7,6 +7,7 @@ from fettle_operator.admission import Decision, Key, Place, QueuedJob, decide
 from fettle_operator.plan import Manifest
 from fettle_operator.settings import QueueLimits
 from fettle_schema.names import ANNOTATION_CREATED_AT
+from fettle_schema.reasons import Reason
 from fettle_schema.vocabulary import ConditionType
 
 WOKEN = 20
@@ -44,7 +45,7 @@ class QueueIndex:
         if job is None or job.place is not Place.WAITING:
             return None
         if limits == QueueLimits():
-            return Decision(True, "Admitted", f"queue {job.queue!r} has no limits")
+            return Decision(True, Reason.ADMITTED, f"queue {job.queue!r} has no limits")
         cached = self._decisions.get(job.queue)
         if cached is None or cached[0] != limits:
             cached = (limits, decide(job.queue, self._queue(job.queue), limits))
@@ -58,12 +59,14 @@ class QueueIndex:
         self._changed(before)
         return self._first_waiting(before.queue) if before is not None else []
 
-    def forget_missing(self, existing: set[Key], namespace: str | None, resource_version: str) -> None:
-        """After a full list (of a namespace) as of `resource_version`: drop what was gone then."""
+    def missing(self, existing: set[Key], namespace: str | None, resource_version: str) -> list[Key]:
+        """After a full list (of a namespace) as of `resource_version`: what was gone then."""
         listed = _number(resource_version)
-        for key, (_, seen) in list(self._versions.items()):
-            if key not in existing and seen <= listed and namespace in (None, key[0]):
-                self.remove(key)
+        return [
+            key
+            for key, (_, seen) in self._versions.items()
+            if key not in existing and seen <= listed and namespace in (None, key[0])
+        ]
 
     def _changed(self, *jobs: QueuedJob | None) -> None:
         for job in jobs:

@@ -9,13 +9,14 @@ from fettle_operator.accounting import active_seconds, close_interval, running_s
 from fettle_operator.attempts import follow, prepare, start
 from fettle_operator.draft import Draft
 from fettle_operator.endings import cancelled, end
-from fettle_operator.failures import build_failure
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Deletion, Plan
 from fettle_operator.preflight import preflight
 from fettle_operator.settings import OperatorSettings
 from fettle_operator.verdict import Outcome, is_ended, judge
+from fettle_schema.failures import build_failure
 from fettle_schema.names import PREFLIGHT_ATTEMPT
+from fettle_schema.reasons import Reason
 from fettle_schema.vocabulary import ConditionType, FailureCode
 
 
@@ -67,7 +68,7 @@ def _validate(draft: Draft) -> bool:
     failure = invalidity(draft.observation.job)
     if failure is None:
         return False
-    draft.set(ConditionType.ACCEPTED, "False", "Invalid", failure.message)
+    draft.set(ConditionType.ACCEPTED, "False", Reason.INVALID, failure.message)
     draft.status.failure = failure
     if draft.stop_run():
         draft.set(ConditionType.FAILED, "True", failure.code, failure.message)
@@ -93,21 +94,21 @@ def _suspend(draft: Draft) -> bool:
     pods = draft.observation.pods_of(draft.attempt)
     if not draft.stop_run():
         message = "the run is asked to save a checkpoint and stop"
-        draft.set(ConditionType.SUSPENDED, "False", "Suspending", message)
+        draft.set(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
         return True
     message = "suspended; set spec.suspend to false to continue"
     if draft.attempt:
-        close_interval(draft, pods, is_wasted=True, reason="Suspended", message="")
+        close_interval(draft, pods, is_wasted=True, reason=Reason.SUSPENDED, message="")
         if conditions.is_job_created(draft.status.conditions):
-            draft.set(ConditionType.PODS_READY, "False", "Suspended")
-    draft.set(ConditionType.ADMITTED, "False", "Suspended", message)
-    draft.set(ConditionType.SUSPENDED, "True", "Suspended", message)
+            draft.set(ConditionType.PODS_READY, "False", Reason.SUSPENDED)
+    draft.set(ConditionType.ADMITTED, "False", Reason.SUSPENDED, message)
+    draft.set(ConditionType.SUSPENDED, "True", Reason.SUSPENDED, message)
     return True
 
 
 def _resume(draft: Draft) -> None:
     if draft.find(ConditionType.SUSPENDED) is not None:
-        draft.set(ConditionType.SUSPENDED, "False", "Resumed")
+        draft.set(ConditionType.SUSPENDED, "False", Reason.RESUMED)
 
 
 def _has_verdict(draft: Draft) -> bool:
@@ -150,7 +151,7 @@ def _accepted(draft: Draft) -> None:
     """What the preflight had to say stays the message."""
     before = draft.find(ConditionType.ACCEPTED)
     message = before.message if before is not None and before.status == "True" else ""
-    draft.set(ConditionType.ACCEPTED, "True", "Accepted", message)
+    draft.set(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, message)
 
 
 def _keep_deadlines(draft: Draft) -> bool:
@@ -196,11 +197,11 @@ def _admit(draft: Draft) -> bool:
     kueue_queue = draft.spec.scheduling.kueue_queue
     decision = draft.observation.admission
     if kueue_queue is not None:
-        draft.set(ConditionType.ADMITTED, "True", "Kueue", f"left to Kueue's queue {kueue_queue!r}")
+        draft.set(ConditionType.ADMITTED, "True", Reason.KUEUE, f"left to Kueue's queue {kueue_queue!r}")
     elif decision is not None and decision.is_admitted:
         draft.set(ConditionType.ADMITTED, "True", decision.reason, decision.message)
     else:
-        reason, message = (decision.reason, decision.message) if decision else ("Queued", "waiting for its queue")
+        reason, message = (decision.reason, decision.message) if decision else (Reason.QUEUED, "waiting for its queue")
         draft.set(ConditionType.ADMITTED, "False", reason, message)
         return True
     prepare(draft)

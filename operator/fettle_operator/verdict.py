@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from fettle_operator import pods as pod_facts
-from fettle_operator.failures import build_failure
 from fettle_operator.plan import Manifest
+from fettle_schema.failures import build_failure
+from fettle_schema.reasons import Reason
 from fettle_schema.run import RunResult
 from fettle_schema.status import Failure
 from fettle_schema.vocabulary import FAILURE_OF_EXIT, SEVERITY, ExitCode, FailureCode
@@ -66,7 +67,7 @@ def judge(
     if any(pod_facts.is_lost(pod, now, patience.lost_seconds) for pod in pods):
         return _lost(f"a pod did not stop within its grace period and {patience.lost_seconds:.0f} s", attempt)
     if run["metadata"].get("deletionTimestamp"):
-        return Verdict(Outcome.WAITING, "Stopping", "the run is being stopped")
+        return Verdict(Outcome.WAITING, Reason.STOPPING, "the run is being stopped")
     return _live(run, pods, now, patience, attempt)
 
 
@@ -102,12 +103,12 @@ def _all_succeeded(run: Manifest, pods: list[Manifest]) -> bool:
 def _success(pods: list[Manifest], attempt: int, brings_own_command: bool) -> Verdict:
     result = result_of([pod for pod in pods if _exit_code(pod) == ExitCode.DONE])
     if result is not None:
-        return Verdict(Outcome.SUCCEEDED, "Succeeded", _success_message(result), result=result)
+        return Verdict(Outcome.SUCCEEDED, Reason.SUCCEEDED, _success_message(result), result=result)
     if not pods:
         return _lost("the run ended, but its pod was gone before its result was read; it is read again", attempt)
     if brings_own_command:
         message = "spec.runtime.command ended with exit code 0 and reported no result: no Adapter was made"
-        return Verdict(Outcome.SUCCEEDED, "Succeeded", message)
+        return Verdict(Outcome.SUCCEEDED, Reason.SUCCEEDED, message)
     failure = build_failure(
         FailureCode.TRAINER_ERROR,
         "The trainer ended with exit code 0 but left no result.",
@@ -147,9 +148,9 @@ def _pod_verdict(pod: Manifest, result: RunResult | None, attempt: int) -> Verdi
     own_result = pod_facts.run_result(pod)
     if code == ExitCode.CHECKPOINTED or pod_facts.is_disrupted(pod):
         message = (pod.get("status") or {}).get("message") or f"pod {name!r} was taken away"
-        return Verdict(Outcome.PREEMPTED, "Preempted", message, result=result)
+        return Verdict(Outcome.PREEMPTED, Reason.PREEMPTED, message, result=result)
     if code in _SIGNALLED and own_result is None and pod["metadata"].get("deletionTimestamp"):
-        return Verdict(Outcome.PREEMPTED, "PodDeleted", f"pod {name!r} was deleted", result=result)
+        return Verdict(Outcome.PREEMPTED, Reason.POD_DELETED, f"pod {name!r} was deleted", result=result)
     failure_code, message = _pod_story(pod, code, state)
     failure = build_failure(failure_code, message, exit_code=code, pod=name, attempt=attempt)
     if own_result is not None and own_result.failure is not None:
@@ -197,7 +198,7 @@ def _lost(message: str, attempt: int) -> Verdict:
 def _live(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience, attempt: int) -> Verdict:
     spec = run.get("spec") or {}
     if spec.get("suspend"):
-        return Verdict(Outcome.WAITING, "WaitingForKueue", _suspended_message(run))
+        return Verdict(Outcome.WAITING, Reason.WAITING_FOR_KUEUE, _suspended_message(run))
     replaced = int(spec.get("completions") or 1) == 1
     if any(pod_facts.is_terminal(pod) and not (replaced and pod_facts.is_disrupted(pod)) for pod in pods):
         return Verdict(Outcome.ENDING)
@@ -205,7 +206,7 @@ def _live(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience
     if any(pod_facts.terminated(pod) for pod in current):  # the kubelet says so before it changes the pod's phase
         return Verdict(Outcome.ENDING)
     if len(current) >= int(spec.get("parallelism") or 1) and all(map(pod_facts.is_running, current)):
-        return Verdict(Outcome.RUNNING, "Running", f"attempt {attempt} is running")
+        return Verdict(Outcome.RUNNING, Reason.RUNNING, f"attempt {attempt} is running")
     stories = [(pod_facts.waiting(pod), pod) for pod in current if not pod_facts.is_running(pod)]
     for story, pod in stories:
         age = (now - (pod_facts.scheduled_at(pod) or now)).total_seconds()
@@ -225,7 +226,7 @@ def _live(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience
 def _without_pods(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience, attempt: int) -> Verdict:
     name = run["metadata"]["name"]
     if pods or _age(run, now) <= patience.pod_start_seconds:
-        return Verdict(Outcome.WAITING, "PodsPending", f"Job {name!r} has no running pod yet")
+        return Verdict(Outcome.WAITING, Reason.PODS_PENDING, f"Job {name!r} has no running pod yet")
     message = f"Job {name!r} got no pod: see `kubectl describe job {name}` (quota, Pod Security)"
     failure = build_failure(FailureCode.POD_REFUSED, message, attempt=attempt)
     return Verdict(Outcome.FAILED, failure.code, failure.message, failure)

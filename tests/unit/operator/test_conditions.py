@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fettle_operator.conditions import NOT_CREATED, WAITING_FOR_KUEUE, phase, set_condition
+from fettle_operator.conditions import phase, set_condition
+from fettle_schema.reasons import Reason
 from fettle_schema.status import Condition
 from fettle_schema.vocabulary import ConditionType
 
@@ -30,12 +31,12 @@ def conditions(**types: str) -> list[Condition]:
         (conditions(Admitted="True Admitted"), ("Starting", "Admitted")),
         (conditions(Admitted="True Admitted", PodsReady="False PodsPending"), ("Starting", "PodsPending")),
         (
-            conditions(Admitted="True Admitted", PodsReady=f"False {NOT_CREATED}", Running="False Restarting"),
+            conditions(Admitted="True Admitted", PodsReady=f"False {Reason.NOT_CREATED}", Running="False Restarting"),
             ("Starting", "Restarting"),
         ),
         (
-            conditions(Admitted="True Kueue", PodsReady=f"False {WAITING_FOR_KUEUE}"),
-            ("Queued", WAITING_FOR_KUEUE),
+            conditions(Admitted="True Kueue", PodsReady=f"False {Reason.WAITING_FOR_KUEUE}"),
+            ("Queued", Reason.WAITING_FOR_KUEUE),
         ),
         (conditions(Admitted="True Admitted", Running="True Running"), ("Running", "Running")),
         (conditions(Running="True Running", Suspended="False Suspending"), ("Running", "Running")),

@@ -193,10 +193,3 @@ async def test_only_watched_namespaces_are_listed() -> None:
     async with at_work(world) as controller:
         await until(controller.synced.is_set, "synced")
     assert {call.namespace for call in world.client.calls} == {"team-a", "team-b"}
-
-
-async def test_metrics_have_no_label_for_a_job() -> None:
-    world = World()
-    await world.submit("a-very-special-name")
-    await world.settle()
-    assert b"a-very-special-name" not in world.controller.metrics.text()

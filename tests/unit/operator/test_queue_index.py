@@ -84,10 +84,9 @@ def test_a_suspending_job_holds_its_place_until_it_has_stopped() -> None:
     assert not decision.is_admitted
 
 
-def test_a_full_list_removes_only_what_it_could_have_seen() -> None:
+def test_a_full_list_misses_only_what_it_could_have_seen() -> None:
     index = QueueIndex()
-    for name, version in (("old", 1), ("new", 9)):
+    for name, version in (("old", 1), ("kept", 2), ("new", 9)):
         index.observe(manifest(name, version))
-    index.forget_missing(set(), None, "5")
-    assert index.decision(("ns", "old"), ONE) is None
-    assert index.decision(("ns", "new"), ONE) is not None
+    assert index.missing({("ns", "kept")}, None, "5") == [("ns", "old")]
+    assert index.missing({("ns", "kept")}, "other", "5") == []

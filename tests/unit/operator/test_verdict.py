@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from fettle_operator.failures import FAILURES
 from fettle_operator.verdict import Outcome, Patience, Verdict, judge
-from fettle_schema.vocabulary import FailureCode
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENCE = Patience(pod_start_seconds=300, lost_seconds=120)
@@ -175,10 +173,3 @@ def test_a_job_that_gets_no_pod_is_refused_after_a_while() -> None:
     judged = verdict(old, [])
     assert (judged.outcome, judged.reason) == (Outcome.FAILED, "PodRefused")
     assert "kubectl describe job demo-a1" in judged.message
-
-
-@pytest.mark.parametrize("code", FailureCode)
-def test_every_failure_has_a_sentence_and_a_hint(code: FailureCode) -> None:
-    sentence, hint = FAILURES[code]
-    assert sentence.endswith(".")
-    assert hint.endswith(".")

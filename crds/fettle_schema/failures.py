@@ -63,11 +63,6 @@ FAILURES: dict[FailureCode, tuple[str, str]] = {
         "The trainer image cannot be pulled.",
         "Check spec.runtime.image for typing errors; a private registry needs spec.runtime.imagePullSecrets.",
     ),
-    FailureCode.UNSCHEDULABLE: (
-        "No node can take the pod.",
-        "Compare spec.resources, nodeSelector and tolerations with what the nodes have; "
-        "`kubectl describe pod` shows the scheduler's reasons.",
-    ),
     FailureCode.POD_REFUSED: (
         "The pod could not be created or started.",
         "Correct what the message names: often a Secret that does not exist, a quota, a Pod Security rule, "
