@@ -1,22 +1,14 @@
 """The `fettle` command in processes of its own: interrupted, killed, and beside a running engine."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
+from tests.support.local_home import fettle, running_up
 from tests.support.scripted_job import scripted_job
-
-
-def process(*arguments: object, home: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", "from fettle_local.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "FETTLE_HOME": str(home)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
@@ -34,7 +26,7 @@ def steps_done(home: Path) -> int:
 def test_ctrl_c_stops_and_the_same_command_continues(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "job.yaml"
     file.write_text(scripted_job(steps=40, seconds=0.1))
-    first = process("run", file, home=home)
+    first = fettle(home, "run", file)
     wait_for(lambda: steps_done(home) >= 2)
     first.send_signal(signal.SIGINT)
     output, _ = first.communicate(timeout=60)
@@ -43,7 +35,7 @@ def test_ctrl_c_stops_and_the_same_command_continues(tmp_path: Path) -> None:
     done = steps_done(home)
     time.sleep(0.5)
     assert steps_done(home) == done
-    second = process("run", file, home=home)
+    second = fettle(home, "run", file)
     output, _ = second.communicate(timeout=120)
     assert second.returncode == 0, output
     assert "unchanged" in output
@@ -54,11 +46,11 @@ def test_ctrl_c_stops_and_the_same_command_continues(tmp_path: Path) -> None:
 def test_a_killed_run_is_continued_by_the_same_command(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "job.yaml"
     file.write_text(scripted_job(steps=40, seconds=0.1))
-    first = process("run", file, home=home)
+    first = fettle(home, "run", file)
     wait_for(lambda: steps_done(home) >= 2)
     first.kill()
     first.communicate(timeout=60)
-    second = process("run", file, home=home)
+    second = fettle(home, "run", file)
     output, _ = second.communicate(timeout=120)
     assert second.returncode == 0, output
     assert steps_done(home) == 40
@@ -67,20 +59,20 @@ def test_a_killed_run_is_continued_by_the_same_command(tmp_path: Path) -> None:
 def test_run_only_follows_where_an_engine_is_running(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "job.yaml"
     file.write_text(scripted_job(steps=20, seconds=0.1))
-    engine = process("up", "--no-api", home=home)
+    engine = fettle(home, "up", "--no-api")
     try:
         wait_for(lambda: (home / "engine.lock").exists() and bool((home / "engine.lock").read_text()))
-        rival = process("up", "--no-api", home=home)
+        rival = fettle(home, "up", "--no-api")
         output, _ = rival.communicate(timeout=60)
         assert rival.returncode == 1
         assert f"another engine (pid {engine.pid})" in output
-        follower = process("run", file, home=home)
+        follower = fettle(home, "run", file)
         wait_for(lambda: steps_done(home) >= 2)
         follower.send_signal(signal.SIGINT)
         output, _ = follower.communicate(timeout=60)
         assert follower.returncode == 130
         assert "The job goes on" in output
-        again = process("run", file, home=home)
+        again = fettle(home, "run", file)
         output, _ = again.communicate(timeout=60)
         assert again.returncode == 0, output
     finally:
@@ -92,21 +84,17 @@ def test_run_only_follows_where_an_engine_is_running(tmp_path: Path) -> None:
 def test_up_serves_the_facade_on_loopback(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "job.yaml"
     file.write_text(scripted_job())
-    engine = process("up", "--port", 0, "--dialect-port", "ainode=0", home=home)
-    try:
-        assert engine.stdout is not None
-        addresses: dict[str, str] = {}
-        while len(addresses) < 2:
-            name, _, address = engine.stdout.readline().strip().partition(": ")
-            if address.startswith("http://127.0.0.1:"):
-                addresses[name] = address
-        assert httpx.get(f"{addresses['main']}/healthz", timeout=30).status_code == 200
-        done = process("run", file, home=home)
+    with running_up(home, "ainode") as urls:
+        assert httpx.get(f"{urls['main']}/healthz", timeout=30).status_code == 200
+        done = fettle(home, "run", file)
         output, _ = done.communicate(timeout=60)
         assert done.returncode == 0, output
-        (job,) = httpx.get(f"{addresses['ainode']}/api/training/jobs", timeout=30).json()["jobs"]
+        (job,) = httpx.get(f"{urls['ainode']}/api/training/jobs", timeout=30).json()["jobs"]
         assert job["status"] == "completed"
-    finally:
-        engine.send_signal(signal.SIGTERM)
-        engine.communicate(timeout=60)
-    assert engine.returncode == 0
+
+
+def test_up_refuses_what_only_a_cluster_can_answer(tmp_path: Path) -> None:
+    engine = fettle(tmp_path / "home", "up", "--port", 0, FETTLE_API_AUTHENTICATION="token")
+    output, _ = engine.communicate(timeout=60)
+    assert engine.returncode == 2
+    assert "FETTLE_API_AUTHENTICATION=token asks a cluster who may call; here it is none or apikey" in output

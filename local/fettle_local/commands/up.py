@@ -68,6 +68,9 @@ async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[
     from fettle_local.runner.gpus import installed_gpus
 
     settings = ApiSettings(workspace=home.workspace, port=port, default_gpus=min(1, len(installed_gpus())))
+    if settings.authentication == "token":
+        complain("Error: FETTLE_API_AUTHENTICATION=token asks a cluster who may call; here it is none or apikey")
+        raise typer.Exit(2)
     if ports is not None:
         settings = settings.model_copy(update={"dialect_ports": ports})
     if settings.webhook_key_file is None:

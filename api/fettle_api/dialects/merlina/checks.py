@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fettle_api.dialects.merlina.translate import FORMATS, Installation, findings_of, has_token, pieces_of, tracks
+from fettle_api.dialects.merlina.translate import (
+    FORMATS,
+    GPU_OPTIMIZERS,
+    Installation,
+    findings_of,
+    has_token,
+    optimizer_of,
+    pieces_of,
+    tracks,
+    uses_gpus,
+)
 from fettle_api.dialects.merlina.wire import DatasetBody, TrainingConfig
 from fettle_api.jobs.preflight import JobFacts
 from fettle_schema.errors import InvalidManifestError
@@ -168,6 +178,9 @@ def _warnings(config: TrainingConfig, facts: JobFacts | None, installation: Inst
         yield f"Learning rate ({config.learning_rate}) is high for preference training"
     if config.training_mode == "kto" and config.batch_size == 1:
         yield "kto compares an answer with its neighbour's: batch_size 2 is used instead of 1"
+    is_asked_for = "optimizer_type" in config.model_fields_set
+    if is_asked_for and config.optimizer_type in GPU_OPTIMIZERS and not uses_gpus(config, installation):
+        yield f"{config.optimizer_type} needs a GPU: {optimizer_of(config, installation)} is used instead"
     if config.use_wandb and not tracks(config, installation):
         yield "use_wandb is set but no wandb_key is given: Weights & Biases is off"
     yield from _machine_warnings(config, facts)

@@ -36,6 +36,7 @@ async def installation_of(service: Service, settings: ApiSettings) -> Installati
         has_platform_token=settings.credentials_secret_name is not None,
         tracking_project=settings.tracking_project,
         local_gpus=None if gpus is None else len(gpus),
+        default_gpus=settings.default_gpus,
     )
 
 

@@ -33,6 +33,9 @@ PIECES = {
 _PRIORITIES = ("low", "normal", "high")
 _OPTIMIZERS = {"adamw_hf": "adamw_torch"}
 """Names that transformers no longer has."""
+GPU_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
+"""They keep their state as the GPU's kernels do; the default of this API is one of them."""
+_CPU_OPTIMIZER = "adamw_torch"
 _ID = re.compile(r"job_([0-9a-f]{8})_([0-9a-f]{6})")
 _NAME = re.compile(r"job-([0-9a-f]{8})-([0-9a-f]{6})")
 _FIELD_OF_PATH = {
@@ -62,6 +65,8 @@ class Installation:
     tracking_project: str
     local_gpus: int | None
     """GPUs of this machine; None on a cluster, where they are nobody's business."""
+    default_gpus: int = 1
+    """GPUs of a job that does not say how many."""
 
 
 class JobIds:
@@ -133,7 +138,7 @@ def spec_of_config(
     spec: dict[str, Any] = {
         "method": config.training_mode,
         "adapter": _adapter(config),
-        "hyperparameters": _hyperparameters(config),
+        "hyperparameters": {**_hyperparameters(config), "optimizer": optimizer_of(config, installation)},
         "output": _output(config),
         "scheduling": {"priority": priority},
         **_gpus(config, installation),
@@ -192,6 +197,19 @@ def smallest_batch(config: TrainingConfig) -> tuple[int, int]:
     return config.batch_size, config.gradient_accumulation_steps
 
 
+def optimizer_of(config: TrainingConfig, installation: Installation) -> str:
+    """The optimizer: on the CPU one that trains there."""
+    wanted = _OPTIMIZERS.get(config.optimizer_type, config.optimizer_type)
+    return _CPU_OPTIMIZER if wanted in GPU_OPTIMIZERS and not uses_gpus(config, installation) else wanted
+
+
+def uses_gpus(config: TrainingConfig, installation: Installation) -> bool:
+    """Whether the job will ask for any."""
+    if installation.local_gpus == 0:
+        return False
+    return bool(config.gpu_ids if config.gpu_ids is not None else installation.default_gpus)
+
+
 def findings_of(error: InvalidManifestError) -> list[str]:
     """What the core refused, by the names that the request has for it."""
     return [f"{field_of_request(finding.path, _FIELD_OF_PATH)}: {finding.message}" for finding in error.errors]
@@ -227,7 +245,6 @@ def _hyperparameters(config: TrainingConfig) -> dict[str, Any]:
         "scheduler": config.lr_scheduler_type,
         "gradientCheckpointing": config.gradient_checkpointing,
         "loggingSteps": config.logging_steps,
-        "optimizer": _OPTIMIZERS.get(config.optimizer_type, config.optimizer_type),
         "adamBeta1": config.adam_beta1,
         "adamBeta2": config.adam_beta2,
         "adamEpsilon": config.adam_epsilon,
