@@ -93,7 +93,7 @@ verify: .venv/installed ## format, lint, types, import contracts, generated file
 	$(SAY) "generated files"
 	@$(PYTHON) -m fettle_schema.generate --check
 	$(SAY) "unit tests"
-	@$(PYTHON) -m pytest -q tests -n 3 -m 'not trainer and not cluster and not node and not slow'
+	@$(PYTHON) -m pytest -q tests -n 3 -m 'not trainer and not cluster and not node and not slow' $(addprefix --ignore=tests/,trainer e2e integration)
 
 .PHONY: test
 test: verify machine ## all tests but the slow ones, on a real API server and a real kubelet
@@ -104,14 +104,15 @@ test-all: verify machine ## test, and what takes longer; writes docs/test-all.md
 	@printf '# The last run of `make test-all`\n' > docs/test-all.md
 	@$(MAKE) --no-print-directory lanes WHICH= SUMMARY='--summary docs/test-all.md'
 
-# Tests of a cluster mostly wait, trainings compute: side by side they take two thirds of the time.
+# Tests of a cluster mostly wait, trainings compute: side by side they take two thirds of the time. What a lane cannot
+# run it does not collect either: that alone would import torch in each of its processes.
 .PHONY: lanes
 lanes:
 	$(SAY) "real trainings here, and beside them a real API server and a real kubelet"
 	@log=$$(mktemp); status=0; \
-	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' $(SUMMARY) >$$log 2>&1 & lane=$$!; \
+	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' --ignore=tests/trainer $(SUMMARY) >$$log 2>&1 & lane=$$!; \
 	trap "kill $$lane 2>/dev/null || true" EXIT; \
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(SUMMARY) || status=$$?; \
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(addprefix --ignore=tests/,e2e integration) $(SUMMARY) || status=$$?; \
 	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
 
 # -- the test cluster and the images ---------------------------------------------------------------------------

@@ -7,11 +7,21 @@ import pytest
 
 from tests.cluster import machine
 
+ROOT = Path(__file__).parent
+MARKER_OF_FOLDER = {"trainer": "trainer", "e2e": "node", "integration": "cluster"}
+"""What all tests of a folder need. Collecting such a folder already imports it: the Makefile leaves out those that a
+lane does not run."""
 LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--summary", metavar="FILE", help="add a summary of the run to a Markdown file")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    marker = MARKER_OF_FOLDER.get(item.path.relative_to(ROOT).parts[0])
+    if marker is not None:
+        item.add_marker(marker)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

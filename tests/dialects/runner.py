@@ -7,6 +7,7 @@ A table is `<dialect>.yaml`: how a job is made (`job`), and `cases`. A case may 
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,9 +58,10 @@ class World(Protocol):
         ...
 
 
+@cache
 def load_table(path: Path) -> dict[str, Any]:
-    """The table of one dialect."""
-    table: dict[str, Any] = yaml.safe_load(path.read_text())
+    """The table of one dialect; nobody changes it."""
+    table: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)  # ten times as fast as the one in Python
     return table
 
 

@@ -5,16 +5,6 @@ from typing import Any
 
 import pytest
 import requests
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from fettle_api.app import DIALECTS
 from fettle_client.protocol import TRAINING_JOBS
@@ -23,7 +13,6 @@ from fettle_schema.validation import admit
 from tests.support.facade import ReviewingClient
 from tests.support.listening_facade import ListeningFacade, listening_facade
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 KNOWN = ("demo", "done", "rows", "file-1")
 """Names of things that are there: made-up names alone would only be answered with 404."""
 
@@ -65,6 +54,8 @@ STATUSES: dict[str, Any] = {
 def test_every_answer_is_one_that_the_document_promises(
     dialect: Any, example_count: int, facade: ListeningFacade
 ) -> None:
+    import schemathesis  # takes seconds, which is too long for whoever only collects tests
+
     url = facade.urls[dialect.name]
     with requests.Session() as session:
         document = session.get(f"{url}{dialect.openapi_path}").json()
@@ -76,7 +67,19 @@ def test_every_answer_is_one_that_the_document_promises(
 
 def check_operation(operation: Any, session: requests.Session, example_count: int) -> None:
     """Well-formed requests and broken ones, about things that are there and things that are not."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+    from schemathesis import GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
     modes = [operation.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+    promises = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
 
     @settings(
         max_examples=example_count,
@@ -90,6 +93,6 @@ def check_operation(operation: Any, session: requests.Session, example_count: in
     def check(case: Any, known: str | None) -> None:
         if known is not None:
             case.path_parameters = dict.fromkeys(case.path_parameters or {}, known)
-        case.call_and_validate(session=session, checks=CHECKS)
+        case.call_and_validate(session=session, checks=promises)
 
     check()

@@ -5,7 +5,7 @@ import pytest
 from tests.cluster import ClusterError
 from tests.e2e.installation import NAMESPACE, Installation
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_without_the_key_the_facade_answers_401(installation: Installation) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.installation import Installation, training_job
 from tests.e2e.outcomes import weights
 
-pytestmark = [pytest.mark.node, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 STEPS = 60
 TWO = {"nodes": 2, "gpusPerNode": 0}

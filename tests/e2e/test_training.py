@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.installation import DATASET_PATH, MODEL_PATH, Installation, training_job
 from tests.e2e.outcomes import weights
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 UNDISTURBED = "undisturbed"
 STEPS = 400

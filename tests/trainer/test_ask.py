@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.runs import RunFiles, environment
 
-pytestmark = pytest.mark.trainer
-
 
 def ask(files: RunFiles, **request: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(

@@ -16,8 +16,6 @@ from fettle_trainer.training_run import Run
 from tests.support.runs import RunFiles, finish_run, run_config, write_run
 from tests.support.tiny_model import spoil_weights, write_rows
 
-pytestmark = pytest.mark.trainer
-
 DIRECTORY = "jobs/scores-5c0de5c0"
 
 

@@ -12,8 +12,6 @@ from fettle_trainer.benchmark.encoded_questions import encode_questions, labelle
 from fettle_trainer.benchmark.questions import Question
 from fettle_trainer.benchmark.scores import Answer
 
-pytestmark = pytest.mark.trainer
-
 
 def test_likelihood_is_that_of_each_row_alone(tiny: tuple[Any, Any]) -> None:
     import torch

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.trainer
-
 
 def test_the_first_step_does_not_count_for_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fettle_trainer import callbacks

@@ -7,8 +7,6 @@ import pytest
 from fettle_trainer.convert import convert_gguf, main
 from fettle_trainer.failures import TrainerFailure
 
-pytestmark = pytest.mark.trainer
-
 
 def test_missing_file_is_66(tmp_path: Path) -> None:
     with pytest.raises(TrainerFailure, match="is not a file") as refusal:

@@ -6,8 +6,6 @@ import pytest
 
 from fettle_trainer import cpu_head
 
-pytestmark = pytest.mark.trainer
-
 
 @pytest.fixture(autouse=True)
 def _trl_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,6 @@ import pytest
 from fettle_trainer.encoding import IGNORED, AnswerEncoder, EncodedRow, EncodingNotes, encode_all
 from fettle_trainer.failures import TrainerFailure
 
-pytestmark = pytest.mark.trainer
-
 TURNS = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Häuser?"},

@@ -10,8 +10,6 @@ from tests.support.runs import RunFiles, finish_run, run_config, write_run
 from tests.support.tiny_model import make_workspace, spoil_weights
 from tests.support.warm_training import train
 
-pytestmark = pytest.mark.trainer
-
 
 def test_loss_that_is_not_finite_is_71(workspace: Path) -> None:
     spoil_weights(workspace / "models" / "tiny")

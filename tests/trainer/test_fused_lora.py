@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.trainer
-
 
 def adapted(tiny_model: Path, dtype: Any = None, **parameters: Any) -> Any:
     """The tiny model with an adapter that changes something."""

@@ -18,8 +18,6 @@ from tests.support.runs import run_config
 from tests.support.tiny_model import message_rows, write_rows
 from tests.support.training_data import ROWS
 
-pytestmark = pytest.mark.trainer
-
 TRAINING_METHODS = [method for method in Method if method not in (Method.MERGE, Method.BENCHMARK)]
 
 

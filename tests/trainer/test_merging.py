@@ -17,7 +17,6 @@ from tests.support.adapters import in_process_run, publish_random_adapter
 from tests.support.runs import finish_run, run_config, write_run
 
 pytestmark = [
-    pytest.mark.trainer,
     # PEFT's advice about tied weights, which is what some of these cases are about
     pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
     pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`"),

@@ -12,8 +12,6 @@ from tests.support.tiny_model import write_rows
 from tests.support.training_data import ROWS
 from tests.support.warm_training import train
 
-pytestmark = pytest.mark.trainer
-
 RUNS: dict[str, dict[str, Any]] = {
     "dpo": {"method": "dpo", "hyperparameters": {"beta": 0.1}},
     "ipo": {"method": "ipo", "hyperparameters": {"beta": 0.1}},

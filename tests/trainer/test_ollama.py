@@ -17,7 +17,7 @@ from tests.support.ollama_server import missing_for_ollama, ollama_server
 from tests.support.runs import finish_run, run_config, write_run
 from tests.support.tiny_model import write_rows
 
-pytestmark = [pytest.mark.trainer, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 MODEL = "models/smollm2-135m"
 QUESTION = "Which colour is the door of the mill?"

@@ -13,7 +13,7 @@ from fettle_schema.estimate.memory_settings import MemorySettings
 from fettle_schema.estimate.shape import ModelShape
 from fettle_schema.training_job import Method
 
-pytestmark = [pytest.mark.trainer, pytest.mark.filterwarnings("ignore")]  # of libraries, about fake tensors
+pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries, about fake tensors
 
 _LAYERS = 4
 _SHAPES = {

@@ -12,8 +12,6 @@ from tests.support.scarcity import scarce_memory
 from tests.support.tiny_model import write_rows
 from tests.support.training_data import ROWS
 
-pytestmark = pytest.mark.trainer
-
 LARGE = {"batchSize": 4, "gradientAccumulationSteps": 2}
 """What `without_dropout` does in half of the memory."""
 SENTENCE = (

@@ -8,8 +8,6 @@ import pytest
 from tests.support.hub_stand_in import HubStandIn, serve_hub
 from tests.support.runs import finish_run, run_config, write_run
 
-pytestmark = pytest.mark.trainer
-
 TOKEN = "hf_not_a_real_token"
 
 

@@ -12,8 +12,6 @@ from tests.support.runs import RunFiles, environment, run_config, write_run
 from tests.support.tiny_model import write_rows
 from tests.support.training_data import ROWS
 
-pytestmark = pytest.mark.trainer
-
 
 def examine(workspace: Path, **changes: Any) -> tuple[int, RunFiles]:
     files = write_run(workspace, run_config(job={"attempt": 0}, **changes))

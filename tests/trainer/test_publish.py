@@ -10,8 +10,6 @@ import pytest
 from fettle_trainer.failures import TrainerFailure
 from fettle_trainer.publish import directory_digest, publish_adapter, publish_model
 
-pytestmark = pytest.mark.trainer
-
 PROVENANCE = {"job": {"name": "demo"}}
 
 

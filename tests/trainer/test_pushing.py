@@ -16,7 +16,6 @@ from tests.support.adapters import in_process_run, publish_random_adapter
 from tests.support.hub_stand_in import HubStandIn, serve_hub
 
 pytestmark = [
-    pytest.mark.trainer,
     # huggingface_hub hands files to its HTTP client in a way that is deprecated there
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]

@@ -13,7 +13,7 @@ from tests.support.runs import finish_run, run_config, write_run
 from tests.support.tiny_model import message_rows, write_rows
 from tests.support.training_data import ROWS
 
-pytestmark = [pytest.mark.trainer, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 MODEL = "models/smollm2-135m"
 RUNS: dict[str, dict[str, Any]] = {

@@ -4,13 +4,9 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.support.outcomes import assert_equal_outcome, copy_job
 from tests.support.runs import PATIENCE_SECONDS, RunFiles, finish_run, run_config, start_run, write_run
 from tests.support.warm_training import train
-
-pytestmark = pytest.mark.trainer
 
 
 def test_stopped_by_sigterm_then_continued(workspace: Path, uninterrupted: RunFiles) -> None:

@@ -15,7 +15,7 @@ from tests.support.tiny_model import make_workspace, write_rows
 from tests.support.training_data import ROWS
 from tests.support.warm_training import train
 
-pytestmark = [pytest.mark.trainer, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 RUNS: dict[str, dict[str, Any]] = {
     "sft, dropout": {"hyperparameters": {"gradientAccumulationSteps": 1}},

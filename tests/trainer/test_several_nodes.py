@@ -14,7 +14,7 @@ from tests.support.outcomes import CLOSE, largest_difference
 from tests.support.runs import RunFiles, run_config, start_run, write_run
 from tests.support.scarcity import scarce_memory
 
-pytestmark = [pytest.mark.trainer, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SETTINGS = {"batchSize": 2, "gradientAccumulationSteps": 2}
 

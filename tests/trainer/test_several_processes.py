@@ -16,8 +16,6 @@ from tests.support.tiny_model import make_workspace, message_rows, write_rows
 from tests.support.training_data import ROWS
 from tests.support.warm_training import train
 
-pytestmark = pytest.mark.trainer
-
 TWO = {"processesPerNode": 2}
 DEADLINE_SECONDS = 60.0
 """Far below the 30 minutes that libraries wait for each other, far above what a busy machine needs."""

@@ -5,14 +5,10 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from fettle_schema.run import ProgressEvent, RunResult
 from fettle_trainer.publish import directory_digest
 from tests.support.runs import RunFiles, run_config, write_run
 from tests.support.warm_training import train
-
-pytestmark = pytest.mark.trainer
 
 
 def test_loss_is_finite_and_falls(uninterrupted: RunFiles) -> None:

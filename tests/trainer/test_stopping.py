@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.runs import RunFiles, finish_run, run_config, start_run, write_run
 from tests.support.tiny_model import message_rows, write_rows
-
-pytestmark = pytest.mark.trainer
 
 
 def test_while_the_model_is_loaded_it_is_75(workspace: Path) -> None:

@@ -9,8 +9,6 @@ from fettle_data.chat_template import load_chat_template
 from fettle_data.templates import missing_tokens, template_text
 from fettle_schema.dataset import TemplateSpec
 
-pytestmark = pytest.mark.trainer
-
 CUSTOM = {"promptTemplate": "{system} {% x %} {prompt}\n", "chosenTemplate": "{chosen}"}
 SPECS = [
     {"name": "tokenizer"},

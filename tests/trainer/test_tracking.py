@@ -14,7 +14,6 @@ from fettle_trainer.tracking import open_trackers
 from tests.support.runs import UID, run_config
 
 pytestmark = [
-    pytest.mark.trainer,
     # what the libraries do when they are imported or closed
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -18,8 +18,6 @@ from fettle_api.settings import ApiSettings
 from fettle_client.kubernetes import KubernetesClient, connect
 from fettle_client.protocol import LEASES, TRAINING_JOBS
 
-pytestmark = pytest.mark.cluster
-
 
 def now() -> datetime:
     return datetime.now(UTC)

@@ -21,8 +21,6 @@ from tests.unit.chart.conftest import Render
 from tests.unit.chart.conftest import helm as helm
 from tests.unit.chart.conftest import render as render
 
-pytestmark = pytest.mark.cluster
-
 ACCOUNT = "fettle-api"
 RBAC = "rbac.authorization.k8s.io/v1"
 OURS = {

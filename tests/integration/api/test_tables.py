@@ -11,7 +11,7 @@ from tests.dialects.test_tables import CASES, TABLES
 from tests.support.dialect_world import InProcessWorld
 from tests.support.facade import running_facade
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("dialect", "case"), CASES)

@@ -10,8 +10,6 @@ from fettle_client.kubernetes import KubernetesClient
 from fettle_client.protocol import ResourceKind
 from tests.support.facade import running_facade
 
-pytestmark = pytest.mark.cluster
-
 ACCOUNTS = ResourceKind("v1", "ServiceAccount", "serviceaccounts")
 ROLES = ResourceKind("rbac.authorization.k8s.io/v1", "Role", "roles")
 BINDINGS = ResourceKind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")

@@ -21,8 +21,6 @@ from fettle_client.protocol import LEASES, TRAINING_JOBS
 from tests.support.http_receiver import Receiver, http_receiver
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.cluster
-
 KEY = SigningKey(bytes(32))
 JOBS = 8
 

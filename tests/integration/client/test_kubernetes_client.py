@@ -30,8 +30,6 @@ from fettle_client.retry import RetryPolicy
 from tests.support.polling import eventually
 from tests.support.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.cluster
-
 ACCESS_REVIEWS = ResourceKind("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", False)
 TOKEN_REVIEWS = ResourceKind("authentication.k8s.io/v1", "TokenReview", "tokenreviews", False)
 OTHER_UID = "00000000-0000-0000-0000-000000000000"

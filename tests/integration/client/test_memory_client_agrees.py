@@ -18,8 +18,6 @@ from fettle_client.protocol import (
 from tests.support.memory_client import MemoryClient
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.cluster
-
 Story = list[Any]
 JOB_SPEC = {"method": "sft", "baseModel": {"id": "a/b"}, "dataset": {"source": {"workspace": {"path": "datasets/x"}}}}
 

@@ -10,8 +10,6 @@ from fettle_schema.manifests import load_manifests
 from tests.support.api_server import NAMESPACES
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.cluster
-
 GOLDENS = Path(__file__).resolve().parents[2] / "unit" / "operator" / "goldens"
 KINDS = {kind.kind: kind for kind in (CONFIG_MAPS, SERVICES, JOBS, ADAPTERS)}
 

@@ -2,14 +2,10 @@
 
 import signal
 
-import pytest
-
 from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, EVENTS, JOBS, LEASES, PODS, TRAINING_JOBS
 from tests.support.fake_kubelet import DIGEST, run_result
 from tests.support.operator_process import Namespace, OperatorProcesses, kill
 from tests.support.polling import eventually
-
-pytestmark = pytest.mark.cluster
 
 
 async def test_a_job_becomes_an_adapter_and_its_children_are_collected(

@@ -7,8 +7,6 @@ import pytest
 from fettle_client.protocol import ADAPTERS, TRAINING_JOBS, ApiError, ResourceClient
 from tests.support.manifest_cases import CREATES, UPDATES, Case
 
-pytestmark = pytest.mark.cluster
-
 NOT_CHECKED = "<nil>"
 """Where the API server says that it skipped the rules because the structure was wrong already."""
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.support.engine_process import ADMIN_KEY, EngineProcess, changed_adapter, start_engine, wait_until
 
-pytestmark = pytest.mark.trainer
-
 MESSAGES: list[Any] = [{"role": "user", "content": "show pods"}]
 
 

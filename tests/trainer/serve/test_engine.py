@@ -11,8 +11,6 @@ from fettle_trainer.serve.errors import RequestError
 from fettle_trainer.serve.sampling import SamplingParameters
 from fettle_trainer.serve.sequences import Answer, SequenceRequest
 
-pytestmark = pytest.mark.trainer
-
 PROMPTS = ["show pods", "a much longer request that lists every node of the cluster by name", "hi", "logs of web-1"]
 GREEDY = SamplingParameters(temperature=0)
 

@@ -7,8 +7,6 @@ import pytest
 
 from fettle_trainer.serve.sampling import SamplingParameters, choose_token, new_generator
 
-pytestmark = pytest.mark.trainer
-
 SCORES = [2.0, 1.0, 0.5, -1.0, 1.9]
 
 
