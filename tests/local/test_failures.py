@@ -110,6 +110,7 @@ def test_a_preflight_tells_everything_before_a_run_is_started(tmp_path: Path, ti
     ]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     model = build_tiny_model(tmp_path / "model")
     spoil_weights(model)
@@ -117,6 +118,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     assert_failure(failed_status(home, start(home)), "LossNotFinite", "step 1", home / "workspace")
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_a_stall(tmp_path: Path, tiny_model: Path) -> None:
     home = make_home(tmp_path / "home", tiny_model)
     hyperparameters = {"maxSteps": 100_000, "batchSize": 2, "maxLength": 128}
@@ -141,6 +143,7 @@ def process_in_training(home: Path, process: "subprocess.Popen[str]") -> int:
     raise AssertionError("no process trains")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named(tmp_path: Path, tiny_model: Path, small_disk: Path) -> None:
     home = make_home(tmp_path / "home", tiny_model)
     shutil.copytree(home / "workspace", small_disk, symlinks=True, dirs_exist_ok=True)

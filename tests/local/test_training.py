@@ -71,7 +71,10 @@ def test_a_run_ends_with_an_adapter(uninterrupted: Path) -> None:
     assert weights(uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGKILL, marks=pytest.mark.slow, id="killed"), pytest.param(signal.SIGINT, id="interrupted")],
+)
 def test_a_stopped_run_ends_with_the_same_weights(
     uninterrupted: Path, tmp_path: Path, tiny_model: Path, number: signal.Signals
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fettle_trainer.training import OPTIONAL
 from tests.support.runs import RunFiles, finish_run, run_config, write_run
 from tests.support.small_disk import small_disk as small_disk
 from tests.support.tiny_model import build_tiny_model, make_workspace
@@ -28,7 +29,7 @@ def workspace(tiny_model: Path, tmp_path: Path) -> Path:
 def _libraries_that_a_run_left_out() -> Iterator[None]:
     """A run in this process says for all that they are not installed."""
     yield
-    for library in ("bitsandbytes", "wandb"):
+    for library in OPTIONAL:
         if sys.modules.get(library, sys) is None:
             del sys.modules[library]
 

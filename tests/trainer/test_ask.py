@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fettle_trainer.ask import answer
 from tests.support.runs import RunFiles, environment
 
 
@@ -31,8 +32,8 @@ def test_both_answer_each_prompt_and_greedily(uninterrupted: RunFiles, tiny_mode
     answers = json.loads(first.stdout)
     assert [len(answers["base"]), len(answers["adapter"])] == [3, 3]
     assert answers["base"] != answers["adapter"]
-    base_only = ask(uninterrupted, model=str(tiny_model), adapter=None, prompts=prompts, maxNewTokens=8)
-    assert json.loads(base_only.stdout) == {"base": answers["base"], "adapter": None}
+    base_only = answer({"model": str(tiny_model), "adapter": None, "prompts": prompts, "maxNewTokens": 8})
+    assert base_only == {"base": answers["base"], "adapter": None}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What every training method does, read top to bottom: data, model, trainer, save. What differs is a TrainingMethod."""
 
+import functools
 import gc
 import os
 import shutil
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ from fettle_trainer.starting_point import find_start
 from fettle_trainer.stopping import StopRequested
 from fettle_trainer.training_run import RestartRequested, Run
 
+OPTIONAL = ("bitsandbytes", "triton", "wandb")
+"""Libraries that a run can do without."""
 _BITSANDBYTES_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
 
 
@@ -143,16 +147,18 @@ def load_parts(run: Run, method: TrainingMethod, encoded: Path) -> TrainingParts
 
 
 def import_libraries(run: Run) -> None:
-    """Import torch and what stands on it, without what this run does not need: bitsandbytes and wandb cost seconds."""
+    """Import torch and what stands on it, without what this run does not need: OPTIONAL costs seconds."""
     config = run.config
     optimizer = config.hyperparameters.optimizer
     if optimizer in _BITSANDBYTES_OPTIMIZERS and not config.topology.uses_gpu:
         raise configuration_failure("spec.hyperparameters.optimizer", f"{optimizer} needs a GPU", "Use adamw_torch.")
     if optimizer not in _BITSANDBYTES_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
         _leave_out("bitsandbytes")
+    if not config.topology.uses_gpu:
+        _leave_out("triton")
     _leave_out("wandb")  # a tracker that wants it has imported it before
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # its version is pinned
-    with _collector_at_rest():
+    with _collector_at_rest(), _packages_listed_once():
         import peft  # noqa: F401 - here, not in the middle of the work
         import transformers
         import trl.trainer.utils  # noqa: F401 - the same
@@ -172,6 +178,17 @@ def _collector_at_rest() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def _packages_listed_once() -> Iterator[None]:
+    """transformers and trl each read the metadata of every installed package."""
+    list_packages = metadata.packages_distributions
+    metadata.packages_distributions = functools.cache(list_packages)
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = list_packages
 
 
 def _leave_out(library: str) -> None:
