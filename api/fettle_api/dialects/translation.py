@@ -2,11 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 
 def finite(value: float | None) -> float | None:
     """A number that JSON has."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def plain(value: Any) -> Any:
+    """A whole number without a point, as documents write it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def field_of_request(path: str, names: Mapping[str, str]) -> str:

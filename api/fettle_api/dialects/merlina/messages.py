@@ -12,6 +12,7 @@ from fettle_api.dialects.merlina.translate import id_of_name
 from fettle_api.dialects.merlina.translate_jobs import (
     FINAL,
     error_of_job,
+    is_logged,
     output_dir_of_job,
     progress_of_job,
     status_of_job,
@@ -24,7 +25,6 @@ from fettle_schema.run import ProgressEvent
 HEARTBEAT = {"type": "heartbeat", "status": "ok"}
 """The answer to whatever a client says."""
 
-_LOGGED = ("step", "evaluation")
 _GIB = 1024**3
 
 Message = dict[str, Any]
@@ -40,7 +40,7 @@ async def messages_of(
         if isinstance(event, JobGone):
             yield error_message(event.job, "Job deleted", clock())
             return
-        if isinstance(event, JobReported) and event.event.kind in _LOGGED:
+        if isinstance(event, JobReported) and is_logged(event.event):
             metrics = metrics_message(event.job, event.event)
             if metrics is not None:
                 yield metrics

@@ -149,10 +149,10 @@ def updated_at(job: JobView) -> datetime:
 
 
 def metrics_of(job: JobView, events: Iterable[ProgressEvent]) -> dict[str, Any]:
-    """`GET /jobs/{job_id}/metrics`: one point for each step; of a step that was done again the last time counts."""
+    """`GET /jobs/{job_id}/metrics`: one point for each logged step; of a step done again the last time counts."""
     points: dict[int, dict[str, Any]] = {}
     for event in events:
-        if event.step is None or event.kind not in ("step", "evaluation"):
+        if event.step is None or not is_logged(event):
             continue
         point = points.setdefault(
             event.step, {"step": event.step, "loss": None, "eval_loss": None, "learning_rate": None, "timestamp": ""}
@@ -162,6 +162,11 @@ def metrics_of(job: JobView, events: Iterable[ProgressEvent]) -> dict[str, Any]:
         point |= {name: value for name, value in known.items() if finite(value) is not None}
     found = [points[step] for step in sorted(points)]
     return {"job_id": id_of_name(job.name), "metrics": found, "count": len(found)}
+
+
+def is_logged(event: ProgressEvent) -> bool:
+    """Whether a report has what a step is logged for: the first step of a run is told without."""
+    return event.kind in ("step", "evaluation") and (event.loss is not None or event.eval_loss is not None)
 
 
 def waiting_of(queue: JobQueue) -> list[JobView]:

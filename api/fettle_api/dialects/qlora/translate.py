@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fettle_api.dialects.qlora.wire import MODELS, LoraConfig, StartRequest, TrainingConfig
-from fettle_api.dialects.translation import field_of_request, finite
+from fettle_api.dialects.translation import field_of_request, finite, plain
 from fettle_api.jobs.uuid_ids import id_of_name, name_of_id, new_id
 from fettle_api.resources.models import JobRequest, JobView
 from fettle_api.web.idempotency import Identity
@@ -171,7 +171,7 @@ def lora_config_of(job: JobView) -> dict[str, Any]:
     """`lora_config` with the API's defaults, or what the spec of a job made elsewhere says."""
     spec, request = job.spec.adapter, _own_request(job)
     if request:
-        return {**_LORA_DEFAULTS, **_known(request.get("lora_config"), LoraConfig)}
+        return _plain({**_LORA_DEFAULTS, **_known(request.get("lora_config"), LoraConfig)})
     known = {
         "r": spec.rank,
         "lora_alpha": spec.alpha,
@@ -180,14 +180,14 @@ def lora_config_of(job: JobView) -> dict[str, Any]:
         "bias": spec.bias,
         "modules_to_save": spec.modules_to_save,
     }
-    return {**_LORA_DEFAULTS, **{name: value for name, value in known.items() if value is not None}}
+    return _plain({**_LORA_DEFAULTS, **{name: value for name, value in known.items() if value is not None}})
 
 
 def training_config_of(job: JobView) -> dict[str, Any]:
     """The same of `training_config`."""
     values, request = job.spec.hyperparameters, _own_request(job)
     if request:
-        return {**_TRAINING_DEFAULTS, **_known(request.get("training_config"), TrainingConfig)}
+        return _plain({**_TRAINING_DEFAULTS, **_known(request.get("training_config"), TrainingConfig)})
     known = {
         "num_epochs": values.epochs,
         "batch_size": values.batch_size,
@@ -199,7 +199,7 @@ def training_config_of(job: JobView) -> dict[str, Any]:
         "save_steps": job.spec.checkpoint.every_steps,
         "max_seq_length": values.max_length,
     }
-    return {**_TRAINING_DEFAULTS, **{name: value for name, value in known.items() if value is not None}}
+    return _plain({**_TRAINING_DEFAULTS, **{name: value for name, value in known.items() if value is not None}})
 
 
 def time_of(time: datetime | None) -> str | None:
@@ -216,6 +216,10 @@ def _known(value: object, model: type[LoraConfig] | type[TrainingConfig]) -> dic
     """Annotations can be anybody's: only fields of the API, and none that is null."""
     given = value if isinstance(value, dict) else {}
     return {name: item for name, item in given.items() if name in model.model_fields and item is not None}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in values.items()}
 
 
 def _adapter_path(job: JobView) -> str:

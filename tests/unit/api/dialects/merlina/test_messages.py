@@ -51,6 +51,11 @@ async def test_a_change_of_stage_has_no_metrics() -> None:
     assert [message["type"] for message in await said(JobReported(loading, event))] == ["status_update"]
 
 
+async def test_a_step_that_is_not_logged_has_no_metrics() -> None:
+    running = job(phase="Running", progress={"stage": "training", "step": 1})
+    assert [message["type"] for message in await said(JobReported(running, step(1, tokens=53)))] == ["status_update"]
+
+
 async def test_numbers_that_json_does_not_have_are_left_out() -> None:
     running = job(phase="Running", progress={"stage": "training", "step": 1, "loss": float("nan")})
     metrics, update = await said(JobReported(running, step(1, loss=float("nan"), learning_rate=1e-5)))

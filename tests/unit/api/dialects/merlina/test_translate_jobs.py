@@ -151,6 +151,7 @@ def test_a_point_has_the_last_numbers_of_its_step() -> None:
         event(3, kind="checkpoint"),
         event(None, loss=9.0),
         event(4, loss=float("inf")),
+        event(5, tokens=53),
     ]
     points = metrics_of(job(), events)["metrics"]
     assert [(point["step"], point["loss"], point["eval_loss"]) for point in points] == [

@@ -100,6 +100,16 @@ def test_a_job_made_elsewhere_in_this_apis_words() -> None:
     assert (shown["adapter_path"], shown["output_dir"]) == ("adapters/helper", "jobs/demo-01234567")
 
 
+@pytest.mark.parametrize(
+    "request_text", ["{}", '{"lora_config": {"lora_alpha": 16.0}, "training_config": {"num_epochs": 2.0}}']
+)
+def test_whole_numbers_have_no_point(request_text: str) -> None:
+    shown = job_of_view(job_view(dialect="qlora", request=request_text))
+    assert isinstance(shown["lora_config"]["lora_alpha"], int)
+    assert isinstance(shown["training_config"]["num_epochs"], int)
+    assert isinstance(shown["training_config"]["learning_rate"], float)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '{"lora_config": 1, "training_config": [], "model_name": 5, "foo": 1}'])
 def test_a_request_annotation_from_elsewhere_does_no_harm(text: str) -> None:
     shown = job_of_view(job_view(dialect="qlora", request=text))
