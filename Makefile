@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE ?= 1
-verify test test-all lanes: export GOMP_SPINCOUNT := 0
+verify test test-all lanes verify-documents: export GOMP_SPINCOUNT := 0
 
 UV := $(shell command -v uv || echo $(FETTLE_CACHE)/uv/bin/uv)
 PYTHON := .venv/bin/python
@@ -25,7 +25,7 @@ SAY = @printf '\033[1m==> %s\033[0m\n'
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 # -- setting up ------------------------------------------------------------------------------------------------
 
@@ -114,6 +114,11 @@ lanes:
 	trap "kill $$lane 2>/dev/null || true" EXIT; \
 	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(addprefix --ignore=tests/,e2e integration) $(SUMMARY) || status=$$?; \
 	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
+
+.PHONY: verify-documents
+verify-documents: .venv/installed ## run every sample of the dialects' published documents: DOCUMENTS=folder
+	@[ -n "$(DOCUMENTS)" ] || { echo "say where the documents are: make verify-documents DOCUMENTS=FOLDER (ainode.md, cluster.md, merlina.md, milady.md, qlora.md)"; exit 2; }
+	@$(PYTHON) -m tests.documents "$(DOCUMENTS)"
 
 # -- the test cluster and the images ---------------------------------------------------------------------------
 

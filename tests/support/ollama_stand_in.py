@@ -141,12 +141,12 @@ class OllamaStandIn:
 
 
 @asynccontextmanager
-async def ollama_stand_in() -> AsyncIterator[OllamaStandIn]:
-    """It listens on a free port of this machine."""
+async def ollama_stand_in(port: int = 0) -> AsyncIterator[OllamaStandIn]:
+    """It listens on this machine, on a free port if none is given."""
     stand_in = OllamaStandIn()
     runner = web.AppRunner(stand_in.app(), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     (address,) = runner.addresses
     stand_in.url = f"http://127.0.0.1:{address[1]}"
