@@ -147,3 +147,7 @@ bench-trainer: .venv/installed ## tokens/s and memory of the trainer, bare TRL a
 .PHONY: bench-memory
 bench-memory: .venv/installed ## estimated memory against resident memory, on eight small trainings
 	@$(PYTHON) -m tests.bench.memory
+
+.PHONY: bench-facade
+bench-facade: machine ## the facade over a real API server with 10,000 jobs: latency, sockets, memory (8 minutes)
+	@$(PYTHON) -m tests.bench.facade

@@ -65,6 +65,7 @@ class Servers:
             log_config=None,
             log_level="warning",  # at INFO it writes the query string of each WebSocket
             ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,  # 30 kB of memory for each client, to shorten messages of 300 bytes
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=20,

@@ -10,19 +10,22 @@ from typing import Any, Literal
 
 from fettle_client.connection import Connection, Request, Timeouts, load_configuration
 from fettle_client.logs import log_lines
+from fettle_client.observation import listed_then_watched
 from fettle_client.paths import collection_path, resource_path
 from fettle_client.protocol import (
     ConflictError,
     GoneError,
+    InvalidError,
     Manifest,
     NotFoundError,
     ResourceKind,
     ResourceList,
+    Synced,
     UnavailableError,
     WatchEvent,
 )
 from fettle_client.retry import RetryPolicy
-from fettle_client.watch import watch_events
+from fettle_client.watch import initial_events, watch_events
 
 PAGE_SIZE = 500
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -89,6 +92,24 @@ class KubernetesClient:
         async with aclosing(watch_events(self._connection, path, query, resource_version)) as events:
             async for event in events:
                 yield WatchEvent(event.type, _cleaned(event.manifest))
+
+    async def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[WatchEvent | Synced, None]:
+        try:
+            async with aclosing(initial_events(self._connection, collection_path(kind, namespace))) as events:
+                async for event in events:
+                    if isinstance(event, Synced):
+                        version = event.resource_version
+                        break
+                    yield WatchEvent(event.type, _cleaned(event.manifest))
+        except InvalidError:
+            async with aclosing(listed_then_watched(self, kind, namespace)) as both:
+                async for told in both:
+                    yield told
+            return
+        yield Synced(version)
+        async with aclosing(self.watch(kind, namespace, version)) as changes:
+            async for change in changes:
+                yield change
 
     async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:
         manifest = _complete(kind, manifest)

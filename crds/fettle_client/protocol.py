@@ -41,6 +41,13 @@ class WatchEvent:
 
 
 @dataclass(frozen=True)
+class Synced:
+    """Everything that was there has been told; what comes now are changes after this version."""
+
+    resource_version: str
+
+
+@dataclass(frozen=True)
 class ResourceList:
     """A consistent list and the version to watch from."""
 
@@ -108,6 +115,13 @@ class ResourceClient(Protocol):
         field_selector: str | None = None,
     ) -> AsyncIterator[WatchEvent]:
         """Changes after `resource_version`, resumed over disconnections; raises GoneError when history is lost."""
+        ...
+
+    def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncIterator[WatchEvent | Synced]:
+        """Everything that is there, one by one as ADDED, then `Synced`, then changes as `watch` tells them.
+
+        Raises GoneError when history is lost: begin again, and forget what was not told until `Synced`.
+        """
         ...
 
     async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:

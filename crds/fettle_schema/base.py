@@ -40,7 +40,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_means_default(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or None not in value.values():
             return value
         kept = dict(value)
         for name, field in cls.model_fields.items():

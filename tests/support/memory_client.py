@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from fettle_client.observation import listed_then_watched
 from fettle_client.protocol import (
     AlreadyExistsError,
     ConflictError,
@@ -19,6 +20,7 @@ from fettle_client.protocol import (
     Manifest,
     ResourceKind,
     ResourceList,
+    Synced,
     WatchEvent,
 )
 from tests.support.memory_store import SERVER_FIELDS, Admit, Change, Key, MemoryStore, Record
@@ -137,6 +139,9 @@ class MemoryClient:
                     if event:
                         yield event
             await changed.wait()
+
+    def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[WatchEvent | Synced, None]:
+        return listed_then_watched(self, kind, namespace)
 
     async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:
         manifest = self._store.named(kind, manifest)

@@ -35,7 +35,9 @@ class Adapters:
         self._client, self._namespace = client, namespace
         self._workspace, self._writer = workspace, writer
         self._timeout_seconds = timeout_seconds
-        self._cache: WatchCache[AdapterView] = WatchCache(client, ADAPTERS, namespace, view_adapter)
+        self._cache: WatchCache[AdapterView] = WatchCache(
+            client, ADAPTERS, namespace, view_adapter, lambda adapter: adapter.created_at
+        )
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,7 +59,7 @@ class Adapters:
     async def all(self) -> list[AdapterView]:
         """All of them, the newest first. Raises NotReadyError."""
         await self._cache.wait_filled(self._timeout_seconds)
-        return sorted(self._cache.all(), key=lambda adapter: (adapter.created_at, adapter.name), reverse=True)
+        return self._cache.all()[::-1]
 
     async def get(self, name: str) -> AdapterView:
         """One of them; a miss is confirmed at the API server. Raises AdapterNotFoundError, NotReadyError."""

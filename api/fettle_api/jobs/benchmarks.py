@@ -102,7 +102,7 @@ class Benchmarks:
         job = self._store.cached_job(name)
         if job is None or job.dialect not in self._automatic or not can_be_benchmarked(job):
             return
-        ended = job.status.completion_time
+        ended = job.completion_time
         is_new = ended is not None and abs(self._clock() - ended) < _LATELY
         if is_new and self._store.cached_job(benchmark_name(job)) is None:
             task = asyncio.create_task(self._start_quietly(job), name=f"benchmark-{job.name}")

@@ -73,14 +73,12 @@ class Jobs:
         lately = [
             job
             for job in jobs
-            if job.phase is Phase.SUCCEEDED
-            and job.status.completion_time is not None
-            and now - job.status.completion_time <= _LATELY
+            if job.phase is Phase.SUCCEEDED and job.completion_time is not None and now - job.completion_time <= _LATELY
         ]
         return JobCounts(
             total=len(jobs),
             by_phase=dict(phases),
             succeeded_lately=len(lately),
-            gpu_seconds=sum(job.status.gpu_seconds.total for job in jobs if job.status.gpu_seconds),
-            running=min(running, key=lambda job: job.status.start_time or job.created_at, default=None),
+            gpu_seconds=sum(job.gpu_seconds for job in jobs),
+            running=min(running, key=lambda job: job.start_time or job.created_at, default=None),
         )

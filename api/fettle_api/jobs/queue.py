@@ -40,4 +40,4 @@ def job_queue(jobs: Iterable[JobView]) -> JobQueue:
 
 
 def _turn(job: JobView) -> tuple[int, float, str]:
-    return _ORDER[job.spec.scheduling.priority], job.created_at.timestamp(), job.name
+    return _ORDER[job.priority], job.created_at.timestamp(), job.name

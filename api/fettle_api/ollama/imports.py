@@ -208,10 +208,11 @@ class OllamaImports:
         if own is not None:
             return own
         for job in reversed(await self._jobs.all()):
+            is_merge = job.method is Method.MERGE and job.phase is Phase.SUCCEEDED
+            if not is_merge or job.created_at < source.created_at:
+                continue
             start, output = job.spec.start_from, job.status.output
-            is_merge = job.spec.method is Method.MERGE and job.phase is Phase.SUCCEEDED
-            is_newer = job.created_at >= source.created_at
-            if is_merge and is_newer and start and output and start.training_job == source.name:
+            if start and output and start.training_job == source.name:
                 return output.path
         return None
 

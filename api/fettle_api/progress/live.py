@@ -7,7 +7,7 @@ step come before the state that they lead to.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -216,7 +216,10 @@ def _read_all(tracks: dict[str, _Track]) -> dict[str, list[ProgressEvent]]:
     return {name: track.tail.read_new() if track.tail else [] for name, track in tracks.items()}
 
 
-def _with_reports(job: JobView, events: Iterable[ProgressEvent]) -> JobView:
+def _with_reports(job: JobView, events: Sequence[ProgressEvent]) -> JobView:
+    """The job as it is where there are none: of thousands that somebody follows, few report."""
+    if not events:
+        return job
     progress = job.status.progress
     for event in events:
         progress, _ = merge_progress(progress, [], event)

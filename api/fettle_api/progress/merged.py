@@ -1,7 +1,10 @@
 """Progress of a job from two sources, its file and its resource: which is later, and what is new in it. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from fettle_api.resources.contents import OpenContents
 from fettle_api.resources.models import JobView
 from fettle_schema.run import ProgressEvent
 from fettle_schema.status import Progress
@@ -11,7 +14,7 @@ _REPORTED = ("step", "total_steps", "epoch", "loss", "eval_loss", "learning_rate
 
 def with_progress(job: JobView, progress: Progress | None) -> JobView:
     """The job with this progress."""
-    return replace(job, status=job.status.model_copy(update={"progress": progress}))
+    return _with_reports(job, {"progress": progress})
 
 
 def same_but_progress(one: JobView, other: JobView) -> bool:
@@ -39,4 +42,8 @@ def report_of(before: Progress | None, after: Progress | None) -> ProgressEvent 
 
 
 def _without_reports(job: JobView) -> JobView:
-    return replace(job, status=job.status.model_copy(update={"progress": None, "checkpoints": None}))
+    return _with_reports(job, {"progress": None, "checkpoints": None})
+
+
+def _with_reports(job: JobView, reports: Mapping[str, Any]) -> JobView:
+    return replace(job, contents=OpenContents(job.spec, job.status.model_copy(update=reports)))

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fettle_api.resources.contents import Contents, read_object
 from fettle_schema.run import ProgressEvent
 from fettle_schema.status import TrainingJobStatus
-from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.training_job import Method, TrainingJobSpec
 from fettle_schema.vocabulary import Phase
 
 
@@ -58,18 +59,33 @@ class OllamaModel:
     imported_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobView:
-    """A TrainingJob as the dialects see it."""
+    """A TrainingJob as the dialects see it.
+
+    What lists and counts ask of every job is at hand; `spec`, `status` and `request` are unpacked when they are read.
+    """
 
     name: str
     uid: str
     created_at: datetime
-    spec: TrainingJobSpec
-    status: TrainingJobStatus
+    contents: Contents
+    phase: Phase
+    """A job that the operator has not seen yet is pending."""
+    method: Method
+    cancel: bool
+    """Somebody asked for its end."""
+    priority: str = "normal"
+    """Within its queue."""
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    gpu_seconds: float = 0.0
+    output_kind: str | None = None
+    """None while nothing is published."""
+    has_webhook: bool = False
     dialect: str | None = None
     original_id: str | None = None
-    request: Mapping[str, Any] | None = None
+    request_text: str | None = None
     description: str | None = None
     run_name: str | None = None
     request_digest: str | None = None
@@ -77,9 +93,19 @@ class JobView:
     ollama: OllamaModel | None = None
 
     @property
-    def phase(self) -> Phase:
-        """The phase; a job that the operator has not seen yet is pending."""
-        return self.status.phase or Phase.PENDING
+    def spec(self) -> TrainingJobSpec:
+        """What was asked for."""
+        return self.contents.spec
+
+    @property
+    def status(self) -> TrainingJobStatus:
+        """What is known."""
+        return self.contents.status
+
+    @property
+    def request(self) -> Mapping[str, Any] | None:
+        """The request as it came through its dialect; None where there is none, or none that can be read."""
+        return read_object(self.request_text)
 
     @property
     def visible_phase(self) -> Phase:
@@ -94,7 +120,7 @@ class JobView:
     @property
     def is_stopping(self) -> bool:
         """It was cancelled, and its pods may still be there."""
-        return self.spec.cancel and not self.is_finished
+        return self.cancel and not self.is_finished
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from fettle_api.errors import JobNotFoundError
 from fettle_api.resources.models import JobView
@@ -25,7 +26,7 @@ class Store:
         self.namespace = namespace
         self._client = client
         self._timeout_seconds = timeout_seconds
-        self._jobs: WatchCache[JobView] = WatchCache(client, TRAINING_JOBS, namespace, view_job)
+        self._jobs: WatchCache[JobView] = WatchCache(client, TRAINING_JOBS, namespace, view_job, _age)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -65,11 +66,13 @@ class Store:
     async def list_jobs(self) -> list[JobView]:
         """All jobs in order of creation. Raises NotReadyError."""
         await self._jobs.wait_filled(self._timeout_seconds)
-        return sorted(self._jobs.all(), key=lambda job: (job.created_at, job.name))
+        return self._jobs.all()
 
     async def get_job(self, name: str) -> JobView:
-        """One job; a miss is confirmed at the API server. Raises JobNotFoundError, NotReadyError."""
-        await self._jobs.wait_filled(self._timeout_seconds)
+        """One job; a miss, also of a cache that is still being filled, is asked of the API server.
+
+        Raises JobNotFoundError.
+        """
         return self._jobs.get(name) or await self.read_job(name)
 
     async def list_unfinished(self) -> list[JobView]:
@@ -144,6 +147,10 @@ class Store:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
         await self._client.create(SECRETS, body)
+
+
+def _age(job: JobView) -> datetime:
+    return job.created_at
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,10 +1,10 @@
 """Manifests of resources → views. Pure; what a dialect sees of annotations is hostile and read leniently."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fettle_api.resources.contents import pack, read_object
 from fettle_api.resources.models import JobView, OllamaModel
 from fettle_schema.names import (
     ANNOTATION_CREATED_AT,
@@ -17,8 +17,7 @@ from fettle_schema.names import (
     ANNOTATION_REQUEST_DIGEST,
     ANNOTATION_RUN_NAME,
 )
-from fettle_schema.status import TrainingJobStatus
-from fettle_schema.training_job import TrainingJobSpec
+from fettle_schema.vocabulary import Phase
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,15 +26,25 @@ def view_job(manifest: Mapping[str, Any]) -> JobView:
     """The view of a TrainingJob. Raises pydantic's ValidationError for one that the CRD would not have let in."""
     metadata = manifest["metadata"]
     annotations = metadata.get("annotations") or {}
+    contents = pack(manifest.get("spec") or {}, manifest.get("status") or {})
+    spec, status = contents.spec, contents.status
     return JobView(
         name=metadata["name"],
         uid=metadata["uid"],
         created_at=_created_at(metadata, annotations),
-        spec=TrainingJobSpec.model_validate(manifest.get("spec") or {}),
-        status=TrainingJobStatus.model_validate(manifest.get("status") or {}),
+        contents=contents,
+        phase=status.phase or Phase.PENDING,
+        method=spec.method,
+        cancel=spec.cancel,
+        priority=spec.scheduling.priority,
+        start_time=status.start_time,
+        completion_time=status.completion_time,
+        gpu_seconds=status.gpu_seconds.total if status.gpu_seconds else 0.0,
+        output_kind=status.output.kind if status.output else None,
+        has_webhook=spec.webhook is not None,
         dialect=annotations.get(ANNOTATION_DIALECT),
         original_id=annotations.get(ANNOTATION_ORIGINAL_ID),
-        request=_object(annotations.get(ANNOTATION_REQUEST)),
+        request_text=annotations.get(ANNOTATION_REQUEST),
         description=annotations.get(ANNOTATION_DESCRIPTION),
         run_name=annotations.get(ANNOTATION_RUN_NAME),
         request_digest=annotations.get(ANNOTATION_REQUEST_DIGEST),
@@ -68,13 +77,5 @@ def _ollama(text: str | None) -> OllamaModel | None:
 
 
 def _pairs(text: str | None) -> Mapping[str, str] | None:
-    pairs = _object(text)
+    pairs = read_object(text)
     return None if pairs is None else {name: value for name, value in pairs.items() if isinstance(value, str)}
-
-
-def _object(text: str | None) -> Mapping[str, Any] | None:
-    try:
-        value = json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fettle_api.errors import NotReadyError
-from fettle_client.protocol import ApiError, GoneError, Manifest, ResourceClient, ResourceKind
+from fettle_api.resources.ordered import OrderedItems
+from fettle_client.protocol import ApiError, GoneError, Manifest, ResourceClient, ResourceKind, Synced
 
 View = TypeVar("View")
 Listener = Callable[[str], None]
@@ -32,12 +33,13 @@ class WatchCache(Generic[View]):
         kind: ResourceKind,
         namespace: str,
         build_view: Callable[[Manifest], View],
+        sort_key: Callable[[View], Any],
         retry_seconds: float = 1.0,
     ) -> None:
         self._client, self._kind, self._namespace = client, kind, namespace
         self._build_view = build_view
         self._retry_seconds = retry_seconds
-        self._entries: dict[str, _Entry[View]] = {}
+        self._entries = OrderedItems[_Entry[View]](lambda entry: sort_key(entry.view))
         self._version = 0
         self._is_filled = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -53,8 +55,8 @@ class WatchCache(Generic[View]):
         return entry.view if entry else None
 
     def all(self) -> list[View]:
-        """All views, in no order."""
-        return [entry.view for entry in self._entries.values()]
+        """All views, in order."""
+        return [entry.view for entry in self._entries]
 
     @property
     def is_filled(self) -> bool:
@@ -92,34 +94,42 @@ class WatchCache(Generic[View]):
         return True
 
     async def run(self) -> None:
-        """List, then watch, for ever; after an error again."""
+        """Read everything, then follow its changes, for ever; after an error again."""
         while True:
             try:
-                await self._list_and_watch()
+                await self._observe()
             except GoneError:
                 continue
             except ApiError as error:
                 _logger.warning("watch failed, retrying", extra={"kind": self._kind.kind, "error": str(error)})
             await asyncio.sleep(self._retry_seconds)
 
-    async def _list_and_watch(self) -> None:
-        listed = await self._client.list(self._kind, self._namespace)
-        gone = self._entries.keys() - {manifest["metadata"]["name"] for manifest in listed.items}
-        for name in gone:
-            del self._entries[name]
-        for number, manifest in enumerate(listed.items):
-            self._store(manifest)
-            if number % 100 == 99:
-                await asyncio.sleep(0)  # requests go on while thousands are read
-        await self._advance(int(listed.resource_version), [*gone, *self._entries])
-        self._is_filled.set()
-        async for event in self._client.watch(self._kind, self._namespace, listed.resource_version):
+    async def _observe(self) -> None:
+        told, is_synced = set[str](), False
+        async for event in self._client.observe(self._kind, self._namespace):
+            if isinstance(event, Synced):
+                is_synced = True
+                await self._sync(told, event.resource_version)
+                continue
             name = event.manifest["metadata"]["name"]
             if event.type == "DELETED":
-                self._entries.pop(name, None)
+                self._entries.remove(name)
             else:
                 self._store(event.manifest)
-            await self._advance(_version_of(event.manifest), [name])
+            if is_synced:
+                await self._advance(_version_of(event.manifest), [name])
+                continue
+            told.add(name)
+            if len(told) % 100 == 0:
+                await asyncio.sleep(0)  # requests go on while thousands are read
+
+    async def _sync(self, told: set[str], version: str) -> None:
+        """Everything has been told that is there; what has not is gone."""
+        gone = [name for name in self._entries.names() if name not in told]
+        for name in gone:
+            self._entries.remove(name)
+        await self._advance(int(version), [*gone, *self._entries.names()])
+        self._is_filled.set()
 
     def _store(self, manifest: Manifest) -> None:
         name, version = manifest["metadata"]["name"], _version_of(manifest)
@@ -132,9 +142,9 @@ class WatchCache(Generic[View]):
             _logger.error(
                 "resource cannot be read", extra={"kind": self._kind.kind, "resource": name, "error": str(error)}
             )
-            self._entries.pop(name, None)
+            self._entries.remove(name)
             return
-        self._entries[name] = _Entry(version, view)
+        self._entries.put(name, _Entry(version, view))
 
     async def _advance(self, version: int, names: list[str]) -> None:
         async with self._changed:

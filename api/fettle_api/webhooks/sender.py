@@ -80,8 +80,8 @@ class WebhookSender:
             self._wake.set()
 
     def _is_due(self, job: JobView) -> bool:
-        ended_at = job.status.completion_time or job.created_at
-        return job.is_finished and job.spec.webhook is not None and self._clock() - ended_at < FORGOTTEN
+        ended_at = job.completion_time or job.created_at
+        return job.is_finished and job.has_webhook and self._clock() - ended_at < FORGOTTEN
 
     async def _run(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from fettle_client.observation import listed_then_watched
 from fettle_client.protocol import (
     AlreadyExistsError,
     ConflictError,
@@ -15,6 +16,7 @@ from fettle_client.protocol import (
     NotFoundError,
     ResourceKind,
     ResourceList,
+    Synced,
     WatchEvent,
 )
 from fettle_local.store import deletion
@@ -111,6 +113,10 @@ class LocalClient:
                 await _wait(wake, _POLL_SECONDS)
         finally:
             self._watchers.discard(wake)
+
+    def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncIterator[WatchEvent | Synced]:
+        """See ResourceClient."""
+        return listed_then_watched(self, kind, namespace)
 
     async def create(self, kind: ResourceKind, manifest: Manifest, dry_run: bool = False) -> Manifest:
         """See ResourceClient."""

@@ -246,6 +246,22 @@ async def test_watch_tells_the_past_and_what_comes(client: KubernetesClient, nam
         assert await next_event(events) == ("DELETED", "a")
 
 
+async def test_what_is_there_is_told_and_then_what_happens(client: KubernetesClient, namespace: str) -> None:
+    await client.create(CONFIG_MAPS, config_map("a", namespace))
+    async with aclosing(client.observe(CONFIG_MAPS, namespace)) as told, asyncio.timeout(20):
+        there = dict[str, Manifest]()
+        while isinstance(event := await anext(told), WatchEvent):
+            there[event.manifest["metadata"]["name"]] = event.manifest
+        assert there["a"] == await client.get(CONFIG_MAPS, "a", namespace)
+        await client.delete(CONFIG_MAPS, "a", namespace)
+        await client.create(CONFIG_MAPS, config_map("b", namespace))
+        seen = [await anext(told) for _ in range(2)]
+    assert [(one.type, one.manifest["metadata"]["name"]) for one in seen if isinstance(one, WatchEvent)] == [
+        ("DELETED", "a"),
+        ("ADDED", "b"),
+    ]
+
+
 async def test_watch_from_a_version_too_old_is_gone(client: KubernetesClient, namespace: str) -> None:
     with pytest.raises(GoneError):
         await next_event(client.watch(TRAINING_JOBS, namespace, "1"))

@@ -17,6 +17,8 @@ from tests.support.facade import ReviewingClient, running_facade
 
 JOBS = "/api/training/jobs"
 KEY = "k" * 32
+_BARE = {"apiVersion": "fettle.dev/v1alpha1", "kind": "TrainingJob"}
+_DATA = {"dataset": {"source": {"huggingFace": {"id": "a/b"}}}}
 
 
 async def test_health_needs_no_key(tmp_path: Path) -> None:
@@ -36,6 +38,17 @@ async def test_not_ready_before_the_first_list(tmp_path: Path) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as caller:
         assert (await caller.get("/healthz")).status_code == 200
         assert (await caller.get("/readyz")).status_code == 503
+        assert (await caller.get(f"/ainode{JOBS}")).status_code == 503
+
+
+async def test_a_job_is_answered_before_the_first_list_has_come(tmp_path: Path) -> None:
+    client = ReviewingClient()
+    metadata = {"name": "demo", "namespace": "default"}
+    await client.create(TRAINING_JOBS, {"metadata": metadata, **_BARE, "spec": {"baseModel": {"path": "m"}, **_DATA}})
+    app = create_app(ApiSettings(cache_timeout_seconds=0.05), client, tmp_path, WorkspaceLogs(Workspace(tmp_path)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as caller:
+        assert (await caller.get(f"/ainode{JOBS}/demo")).status_code == 200
+        assert (await caller.get(f"/ainode{JOBS}/other")).status_code == 404
         assert (await caller.get(f"/ainode{JOBS}")).status_code == 503
 
 

@@ -17,6 +17,7 @@ from fettle_client.protocol import (
     ConflictError,
     GoneError,
     Manifest,
+    Synced,
     UnavailableError,
     WatchEvent,
 )
@@ -188,6 +189,43 @@ async def test_a_list_starts_again_when_its_next_page_is_lost(
     assert [found["metadata"]["name"] for found in listed.items] == ["a", "b"]
     assert listed.resource_version == "7"
     assert [query.get("continue") for _, query, _ in server.requests] == [None, "next", None, "next"]
+
+
+async def test_what_is_there_is_told_first_and_then_what_happens(
+    client: KubernetesClient, server: FaultyApiServer
+) -> None:
+    noted = event("ADDED", "a", "3")
+    noted["object"]["metadata"]["managedFields"] = [{"manager": "m", "fieldsV1": {"f:data": {"f:k": {}}}}]
+    end = event("BOOKMARK", "", "7")
+    end["object"]["metadata"]["annotations"] = {"k8s.io/initial-events-end": "true"}
+    server.answers = [stream(noted, event("BOOKMARK", "", "5"), end), stream(event("DELETED", "a", "8")), silence]
+    async with aclosing(client.observe(CONFIG_MAPS, "default")) as told, asyncio.timeout(20):
+        assert await anext(told) == WatchEvent("ADDED", item("a", "3"))
+        assert await anext(told) == Synced("7")
+        assert await anext(told) == WatchEvent("DELETED", item("a", "8"))
+    first, second, *_ = [query for _, query, _ in server.requests]
+    assert (first["sendInitialEvents"], first["resourceVersionMatch"]) == ("true", "NotOlderThan")
+    assert "resourceVersion" not in first
+    assert second["resourceVersion"] == "7"
+
+
+async def test_a_server_that_cannot_tell_what_is_there_is_listed(
+    client: KubernetesClient, server: FaultyApiServer
+) -> None:
+    listed = answer({"metadata": {"resourceVersion": "7"}, "items": [item("a")]})
+    server.answers = [status(422, "Invalid"), listed, stream(event("ADDED", "b", "8")), silence]
+    async with aclosing(client.observe(CONFIG_MAPS, "default")) as told, asyncio.timeout(20):
+        found = [await anext(told) for _ in range(3)]
+    assert [event.manifest["metadata"]["name"] for event in found if isinstance(event, WatchEvent)] == ["a", "b"]
+    assert found[1] == Synced("7")
+
+
+async def test_half_of_what_is_there_is_nothing(client: KubernetesClient, server: FaultyApiServer) -> None:
+    server.answers = [stream(event("ADDED", "a", "3"))]
+    async with aclosing(client.observe(CONFIG_MAPS, "default")) as told, asyncio.timeout(20):
+        await anext(told)
+        with pytest.raises(UnavailableError):
+            await anext(told)
 
 
 async def test_a_cut_watch_goes_on_from_the_last_version(client: KubernetesClient, server: FaultyApiServer) -> None:

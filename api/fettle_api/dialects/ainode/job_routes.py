@@ -24,6 +24,7 @@ from fettle_api.settings import ApiSettings
 from fettle_api.web.body import read_object, read_optional_object
 from fettle_api.web.callers import identity_of
 from fettle_api.web.documentation import documented
+from fettle_api.web.slices import in_slices
 
 JOBS = "/api/training/jobs"
 _DERIVED: dict[str, Any] = {"is_body_required": False, "takes_key": True}
@@ -47,7 +48,8 @@ def add_jobs(router: APIRouter, service: Service, settings: ApiSettings) -> None
     async def list_jobs() -> Response:
         """All jobs, in order of arrival."""
         now = service.clock()
-        return JSONResponse({"jobs": [translate.job_of_view(job, now) for job in await service.jobs.all()]})
+        jobs = await in_slices(await service.jobs.all(), lambda job: translate.job_of_view(job, now))
+        return JSONResponse({"jobs": jobs})
 
     @router.get(f"{JOBS}/{{job_id}}", **documented({200: JobAnswer}, (404,)))
     async def get_job(job_id: str) -> Response:

@@ -20,6 +20,7 @@ from fettle_api.jobs.uuid_ids import id_of_name, resource_name
 from fettle_api.service import Service
 from fettle_api.settings import ApiSettings
 from fettle_api.web.documentation import documented
+from fettle_api.web.slices import in_slices
 from fettle_schema.base import VERSION
 
 _TITLE = "Model Training API"
@@ -66,7 +67,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.get("/train", **documented({200: JobsAnswer}))
     async def list_jobs() -> Response:
         """All jobs, in order of arrival."""
-        return JSONResponse([translate.job_of_view(job) for job in await service.jobs.all()])
+        return JSONResponse(await in_slices(await service.jobs.all(), translate.job_of_view))
 
     @router.get("/train/{job_id}", **documented({200: JobAnswer}, (404,)))
     async def get_job(job_id: str) -> Response:

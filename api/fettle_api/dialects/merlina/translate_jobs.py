@@ -55,11 +55,11 @@ _MIB = 1024 * 1024
 
 def status_of_job(job: JobView) -> str:
     """One of Merlina's eleven words."""
-    has_started = job.status.start_time is not None or job.phase in (Phase.STARTING, Phase.RUNNING)
+    has_started = job.start_time is not None or job.phase in (Phase.STARTING, Phase.RUNNING)
     if not has_started and (job.is_stopping or job.phase is Phase.CANCELLED):
         return "cancelled"
-    progress = job.status.progress
-    if job.phase is not Phase.RUNNING or progress is None:
+    progress = job.status.progress if job.phase is Phase.RUNNING else None
+    if progress is None:
         return _STATUS[job.phase]
     if progress.stage is None:
         return "training" if progress.step else "initializing"
@@ -203,7 +203,7 @@ def queued_entries(queue: JobQueue) -> list[dict[str, Any]]:
     return [
         {
             "job_id": id_of_name(job.name),
-            "priority": _PRIORITIES[job.spec.scheduling.priority],
+            "priority": _PRIORITIES[job.priority],
             "position": place,
             "queued_at": clock_time(job.created_at),
         }
@@ -216,7 +216,7 @@ def running_entries(queue: JobQueue) -> list[dict[str, Any]]:
     return [
         {
             "job_id": id_of_name(job.name),
-            "priority": _PRIORITIES[job.spec.scheduling.priority],
+            "priority": _PRIORITIES[job.priority],
             "worker": attempt_name(job.name, job.status.attempts.current if job.status.attempts else 1),
         }
         for job in running_of(queue)

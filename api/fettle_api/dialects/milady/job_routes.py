@@ -17,6 +17,7 @@ from fettle_api.trajectories.service import is_built
 from fettle_api.web.body import read_optional_object
 from fettle_api.web.callers import identity_of
 from fettle_api.web.documentation import documented
+from fettle_api.web.slices import in_slices
 from fettle_schema.dataset import DatasetSource
 
 JOBS = "/api/training/jobs"
@@ -30,7 +31,7 @@ def add_jobs(router: APIRouter, service: Service, settings: ApiSettings) -> None
     async def list_jobs() -> Response:
         """All jobs, the newest first; their logs are left out."""
         shown = filter(translate.is_shown, reversed(await service.jobs.all()))
-        return JSONResponse({"jobs": [translate.job_of_view(job) for job in shown]})
+        return JSONResponse({"jobs": await in_slices(shown, translate.job_of_view)})
 
     @router.get(f"{JOBS}/{{job_id}}", **documented({200: JobAnswer}, (404,)))
     async def get_job(job_id: str) -> Response:

@@ -113,7 +113,7 @@ def findings_of(error: InvalidManifestError) -> list[str]:
 
 def is_shown(job: JobView) -> bool:
     """Benchmarks of models are seen with the models."""
-    return job.spec.method is not Method.BENCHMARK or job.dialect == NAME
+    return job.method is not Method.BENCHMARK or job.dialect == NAME
 
 
 def status_of_job(job: JobView) -> str:
@@ -173,9 +173,8 @@ def lines_of(log: JobLog | None) -> list[str]:
 
 def has_model(job: JobView) -> bool:
     """Whether a model came out of it that can be used by itself."""
-    output = job.status.output
-    is_one = output is not None and output.kind in ("adapter", "model")
-    return job.phase is Phase.SUCCEEDED and is_one and job.spec.method not in (Method.MERGE, Method.BENCHMARK)
+    is_one = job.output_kind in ("adapter", "model")
+    return job.phase is Phase.SUCCEEDED and is_one and job.method not in (Method.MERGE, Method.BENCHMARK)
 
 
 def options_of_job(job: JobView) -> dict[str, Any]:
@@ -214,7 +213,7 @@ def status_of_service(jobs: Iterable[JobView], dataset_count: int, has_gpus: boo
     words = [status_of_job(job) for job in shown]
     running = [job for job, word in zip(shown, words, strict=True) if word == "running"]
     waiting = [job for job, word in zip(shown, words, strict=True) if word == "queued" and job.dialect == NAME]
-    active = min(running or waiting, key=lambda job: job.status.start_time or job.created_at, default=None)
+    active = min(running or waiting, key=lambda job: job.start_time or job.created_at, default=None)
     return {
         "available": True,
         "backend": "cuda" if has_gpus else "cpu",

@@ -132,4 +132,4 @@ def _of_job(service: Service, job: JobView) -> _Entry:
     async def show() -> dict[str, Any]:
         return file_of_results(job, len(await content_of(service, job)))
 
-    return job.status.completion_time or job.created_at, result_file_id(job.name), show
+    return job.completion_time or job.created_at, result_file_id(job.name), show

@@ -37,8 +37,9 @@ def model_id(adapter: AdapterView, jobs: Mapping[str, JobView]) -> str:
 
 def model_of_output(job: JobView, namespace: str) -> dict[str, object] | None:
     """A whole model that a job published."""
-    output = job.status.output
-    if job.phase is not Phase.SUCCEEDED or output is None or output.kind != "model":
+    if job.phase is not Phase.SUCCEEDED or job.output_kind != "model":
         return None
-    created = seconds(job.status.completion_time or job.created_at)
+    output, created = job.status.output, seconds(job.completion_time or job.created_at)
+    if output is None:
+        return None
     return {"object": "model", "id": output.path, "created": created, "owned_by": organization_of(namespace)}

@@ -33,6 +33,7 @@ from fettle_api.settings import ApiSettings
 from fettle_api.web.body import parse_json, read_bytes
 from fettle_api.web.callers import identity_of
 from fettle_api.web.documentation import documented
+from fettle_api.web.slices import in_slices
 
 _MAX_TEXTS_BYTES = 32 * 1024 * 1024
 """Texts come in the body, so it may be larger than that of other requests."""
@@ -80,7 +81,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.get("/api/training/jobs", **documented({200: JobsAnswer}))
     async def list_jobs() -> Response:
         """All jobs, the newest first."""
-        jobs = [translate.summary_of_view(job) for job in reversed(await service.jobs.all())]
+        jobs = await in_slices(reversed(await service.jobs.all()), translate.summary_of_view)
         return JSONResponse({"jobs": jobs, "total": len(jobs)})
 
     @router.get("/api/training/status/{job_id}", **documented({200: JobAnswer}, (404,)))

@@ -1,7 +1,6 @@
 """Estimates for jobs that nobody has submitted: from config.json, from what was measured, else from next to nothing."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from fettle_api.jobs.estimates import Estimate, Estimates
 from fettle_api.resources.models import JobView
 from fettle_schema.estimate.gpus import gpu_named
 from fettle_schema.estimate.known_models import KNOWN_MODELS
-from fettle_schema.status import Progress, TrainingJobStatus
-from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import Phase
+from tests.support.job_views import job_view
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
 GPU: dict[str, Any] = {"resources": {"gpusPerNode": 1}}
@@ -33,9 +31,8 @@ class FixedJobs:
 
 
 def finished(tokens_per_second: float, phase: Phase = Phase.SUCCEEDED, model: str = MODEL, **spec: Any) -> JobView:
-    parsed = TrainingJobSpec.model_validate({"baseModel": {"id": model}, **GPU, **spec})
-    status = TrainingJobStatus(phase=phase, progress=Progress(tokens_per_second=tokens_per_second))
-    return JobView("done", "uid", datetime(2026, 1, 1, tzinfo=UTC), parsed, status)
+    status = {"phase": phase, "progress": {"tokensPerSecond": tokens_per_second}}
+    return job_view({"baseModel": {"id": model}, **GPU, **spec}, status, name="done")
 
 
 async def estimate(

@@ -6,7 +6,7 @@ import pytest
 
 from fettle_api.errors import NotReadyError
 from fettle_api.resources.watch_cache import WatchCache
-from fettle_client.protocol import CONFIG_MAPS, Manifest, UnavailableError
+from fettle_client.protocol import CONFIG_MAPS, GoneError, Manifest, UnavailableError
 from tests.support.memory_client import MemoryClient
 
 
@@ -16,7 +16,7 @@ def config_map(name: str, value: str = "1") -> Manifest:
 
 @asynccontextmanager
 async def running(client: MemoryClient) -> AsyncIterator[WatchCache[str]]:
-    cache = WatchCache(client, CONFIG_MAPS, "default", lambda manifest: _value(manifest), retry_seconds=0.01)
+    cache = WatchCache(client, CONFIG_MAPS, "default", _value, str, retry_seconds=0.01)
     task = asyncio.create_task(cache.run())
     try:
         yield cache
@@ -88,6 +88,27 @@ async def test_lost_history_is_read_again_with_what_was_deleted_meanwhile() -> N
         assert cache.get("b") == "1"
 
 
+async def test_all_come_in_order_whatever_changes() -> None:
+    client = MemoryClient()
+    for name, value in (("a", "3"), ("b", "1"), ("c", "2")):
+        client.seed(CONFIG_MAPS, config_map(name, value))
+    async with running(client) as cache:
+        await cache.wait_filled(5)
+        assert cache.all() == ["1", "2", "3"]
+        await cache.wait_for(await client.create(CONFIG_MAPS, config_map("d", "0")), 5)
+        await client.delete(CONFIG_MAPS, "c", "default")
+        await eventually(lambda: cache.all() == ["0", "1", "3"])
+
+
+async def test_a_list_whose_pages_are_lost_begins_again() -> None:
+    client = MemoryClient()
+    client.seed(CONFIG_MAPS, config_map("a"))
+    client.fail_next("list", GoneError(410, "Expired", "too old"), times=2)
+    async with running(client) as cache:
+        await cache.wait_filled(5)
+        assert cache.all() == ["1"]
+
+
 async def test_it_survives_an_unreachable_server() -> None:
     client = MemoryClient()
     client.seed(CONFIG_MAPS, config_map("a"))
@@ -119,7 +140,7 @@ async def test_listeners_hear_of_changes_and_cannot_stop_them() -> None:
 
 
 async def test_reading_before_the_first_list_is_refused_in_time() -> None:
-    cache = WatchCache(MemoryClient(), CONFIG_MAPS, "default", _value)
+    cache = WatchCache(MemoryClient(), CONFIG_MAPS, "default", _value, str)
     with pytest.raises(NotReadyError):
         await cache.wait_filled(0.01)
 

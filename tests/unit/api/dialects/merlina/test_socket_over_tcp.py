@@ -77,6 +77,12 @@ async def test_a_step_arrives_on_both_ports(listening: Listening, port: str, pre
         assert json.loads(await connection.recv()) == {"type": "heartbeat", "status": "ok"}
 
 
+async def test_short_messages_are_not_compressed_for_clients_that_offer_it(listening: Listening) -> None:
+    async with listening.connect(compression="deflate") as connection:
+        assert "Sec-WebSocket-Extensions" in connection.request.headers
+        assert "Sec-WebSocket-Extensions" not in connection.response.headers
+
+
 async def test_refusals_are_answers(listening: Listening) -> None:
     for job_id, headers, status in (("job_20250116_143022", {}, 404), ("x", {"Origin": "https://evil.example"}, 403)):
         url = f"ws://127.0.0.1:{listening.ports['merlina']}/ws/{job_id}"
