@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE ?= 1
-verify test test-all lanes verify-documents: export GOMP_SPINCOUNT := 0
+verify unit test test-all lanes verify-documents: export GOMP_SPINCOUNT := 0
 
 UV := $(shell command -v uv || echo $(FETTLE_CACHE)/uv/bin/uv)
 PYTHON := .venv/bin/python
@@ -82,7 +82,10 @@ generate: .venv/installed ## write the CRDs and reference tables from the schema
 	@$(PYTHON) -m fettle_schema.generate
 
 .PHONY: verify
-verify: .venv/installed ## format, lint, types, import contracts, generated files, unit tests
+verify: static unit ## format, lint, types, import contracts, generated files, unit tests
+
+.PHONY: static
+static: .venv/installed
 	$(SAY) "format and lint"
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
@@ -92,26 +95,30 @@ verify: .venv/installed ## format, lint, types, import contracts, generated file
 	@$(RUN)/lint-imports
 	$(SAY) "generated files"
 	@$(PYTHON) -m fettle_schema.generate --check
+
+.PHONY: unit
+unit: .venv/installed
 	$(SAY) "unit tests"
 	@$(PYTHON) -m pytest -q tests -n 3 -m 'not trainer and not cluster and not node and not slow' $(addprefix --ignore=tests/,trainer e2e integration)
 
 .PHONY: test
-test: verify machine ## all tests but the slow ones, on a real API server and a real kubelet
+test: static machine ## all tests but the slow ones, on a real API server and a real kubelet
 	@$(MAKE) --no-print-directory lanes WHICH='and not slow'
 
 .PHONY: test-all
-test-all: verify machine ## test, and what takes longer; writes docs/test-all.md
+test-all: static machine ## test, and what takes longer; writes docs/test-all.md
 	@printf '# The last run of `make test-all`\n' > docs/test-all.md
 	@$(MAKE) --no-print-directory lanes WHICH= SUMMARY='--summary docs/test-all.md'
 
-# Tests of a cluster mostly wait, trainings compute: side by side they take two thirds of the time. What a lane cannot
+# Tests of a cluster mostly wait, all others compute: side by side they take two thirds of the time. What a lane cannot
 # run it does not collect either: that alone would import torch in each of its processes.
 .PHONY: lanes
 lanes:
-	$(SAY) "real trainings here, and beside them a real API server and a real kubelet"
+	$(SAY) "unit tests, then real trainings, and beside them a real API server and a real kubelet"
 	@log=$$(mktemp); status=0; \
 	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' --ignore=tests/trainer $(SUMMARY) >$$log 2>&1 & lane=$$!; \
 	trap "kill $$lane 2>/dev/null || true" EXIT; \
+	$(MAKE) --no-print-directory unit || status=$$?; \
 	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(addprefix --ignore=tests/,e2e integration) $(SUMMARY) || status=$$?; \
 	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
 
