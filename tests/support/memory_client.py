@@ -5,7 +5,6 @@ orphans, watches) and knows nothing of schemas: give it `admit` for defaults and
 """
 
 import asyncio
-import copy
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from fettle_client.protocol import (
     Synced,
     WatchEvent,
 )
+from tests.support.json_copy import copy_json
 from tests.support.memory_store import SERVER_FIELDS, Admit, Change, Key, MemoryStore, Record
 from tests.support.ownership import merge_applied
 from tests.support.selectors import matches
@@ -69,18 +69,18 @@ class MemoryClient:
         """Create or overwrite as it is, status included and unchecked: as a kubelet or another controller would."""
         key = self._store.key_of(kind, manifest)
         if key not in self._store.records:
-            manifest = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(manifest)}
-            return copy.deepcopy(self._store.insert(key, Record(kind, manifest)))
+            manifest = {"apiVersion": kind.api_version, "kind": kind.kind, **copy_json(manifest)}
+            return copy_json(self._store.insert(key, Record(kind, manifest)))
         live = self._store.records[key].manifest
-        manifest = {**copy.deepcopy(manifest), "apiVersion": kind.api_version, "kind": kind.kind}
+        manifest = {**copy_json(manifest), "apiVersion": kind.api_version, "kind": kind.kind}
         manifest["metadata"] = self._store.with_server_fields(manifest["metadata"], live["metadata"])
-        return copy.deepcopy(self._store.store(key, manifest))
+        return copy_json(self._store.store(key, manifest))
 
     def set_status(self, kind: ResourceKind, name: str, status: Manifest, namespace: str = "default") -> Manifest:
         """Replace the whole status, as another controller would."""
         record = self._store.find(kind, name, namespace)
-        manifest = {**record.manifest, "status": copy.deepcopy(status)}
-        return copy.deepcopy(self._store.store(self._store.key(kind, namespace, name), manifest))
+        manifest = {**record.manifest, "status": copy_json(status)}
+        return copy_json(self._store.store(self._store.key(kind, namespace, name), manifest))
 
     def forget_history(self) -> None:
         """From now on a watch from an older version is answered with 410."""
@@ -89,7 +89,7 @@ class MemoryClient:
     def items(self, kind: ResourceKind, namespace: str | None = None) -> list[Manifest]:
         """Everything of a kind, sorted by namespace and name, without a recorded call."""
         return [
-            copy.deepcopy(record.manifest)
+            copy_json(record.manifest)
             for key, record in sorted(self._store.records.items())
             if key[:2] == (kind.api_version, kind.plural) and namespace in (None, key[2])
         ]
@@ -97,13 +97,13 @@ class MemoryClient:
     def item(self, kind: ResourceKind, name: str, namespace: str = "default") -> Manifest | None:
         """One resource or None, without a recorded call."""
         record = self._store.records.get(self._store.key(kind, namespace, name))
-        return copy.deepcopy(record.manifest) if record else None
+        return copy_json(record.manifest) if record else None
 
     # The port.
 
     async def get(self, kind: ResourceKind, name: str, namespace: str) -> Manifest:
         await self._begin("get", kind, namespace, name)
-        return copy.deepcopy(self._store.find(kind, name, namespace).manifest)
+        return copy_json(self._store.find(kind, name, namespace).manifest)
 
     async def list(
         self,
@@ -164,7 +164,7 @@ class MemoryClient:
         if not metadata.get("resourceVersion"):
             raise InvalidError(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
         self._check(kind, live, metadata["resourceVersion"], metadata.get("uid"))
-        return self._end(fault, self._store.write(key, copy.deepcopy(manifest)))
+        return self._end(fault, self._store.write(key, copy_json(manifest)))
 
     async def patch(
         self,
@@ -244,7 +244,7 @@ class MemoryClient:
     def _end(self, fault: _Fault | None, manifest: Manifest) -> Manifest:
         if fault:
             raise fault.error
-        return copy.deepcopy(manifest)
+        return copy_json(manifest)
 
     def _check(self, kind: ResourceKind, live: Manifest, resource_version: str | None, uid: str | None) -> None:
         metadata = live["metadata"]
@@ -265,14 +265,14 @@ def _selected(change: Change, label_selector: str | None, field_selector: str | 
     is_in = change.type != "DELETED" and matches(change.after, label_selector, field_selector)
     was_in = change.before is not None and matches(change.before, label_selector, field_selector)
     if is_in:
-        return WatchEvent("MODIFIED" if was_in else "ADDED", copy.deepcopy(change.after))
-    return WatchEvent("DELETED", copy.deepcopy(change.after)) if was_in else None
+        return WatchEvent("MODIFIED" if was_in else "ADDED", copy_json(change.after))
+    return WatchEvent("DELETED", copy_json(change.after)) if was_in else None
 
 
 def _merge_patch(target: Any, patch: Any) -> Any:
     """RFC 7386."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copy_json(patch)
     merged = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:

@@ -1,7 +1,6 @@
 """The state behind `MemoryClient`: records, versions, history, deletion. It is synchronous and injects no fault."""
 
 import asyncio
-import copy
 import random
 import uuid
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fettle_client.protocol import ConflictError, Manifest, NotFoundError, ResourceKind
+from tests.support.json_copy import copy_json
 from tests.support.ownership import FieldConflictError, Owners, changed_fields, forget, merge_applied
 
 Admit = Callable[[ResourceKind, Manifest, Manifest | None], Manifest]
@@ -66,7 +66,7 @@ class MemoryStore:
         return self.key(kind, metadata.get("namespace") or "default", metadata["name"])
 
     def named(self, kind: ResourceKind, manifest: Manifest) -> Manifest:
-        manifest = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(manifest)}
+        manifest = {"apiVersion": kind.api_version, "kind": kind.kind, **copy_json(manifest)}
         metadata = manifest.setdefault("metadata", {})
         if not metadata.get("name"):
             metadata["name"] = f"{metadata['generateName']}{self._random.getrandbits(20):05x}"
@@ -129,7 +129,7 @@ class MemoryStore:
     def _record_change(self, kind: ResourceKind, change_type: Any, before: Manifest | None, after: Manifest) -> None:
         self.version += 1
         after["metadata"]["resourceVersion"] = str(self.version)
-        before, after = copy.deepcopy(before), copy.deepcopy(after)
+        before, after = copy_json(before), copy_json(after)
         self.history.append(Change(self.version, kind, change_type, before, after))
         self.wake()
 
@@ -151,7 +151,7 @@ class MemoryStore:
             self._remove(key, foreground)
             return
         if "deletionTimestamp" not in record.manifest["metadata"]:
-            marked = copy.deepcopy(record.manifest)
+            marked = copy_json(record.manifest)
             generation = marked["metadata"]["generation"] + 1
             marked["metadata"] |= {"deletionTimestamp": self._now(), "generation": generation, "finalizers": finalizers}
             self.store(key, marked)
@@ -163,7 +163,7 @@ class MemoryStore:
 
     def _remove(self, key: Key, foreground: bool) -> None:
         record = self.records.pop(key)
-        self._record_change(record.kind, "DELETED", record.manifest, copy.deepcopy(record.manifest))
+        self._record_change(record.kind, "DELETED", record.manifest, copy_json(record.manifest))
         for child in self._children(record):
             if child in self.records and not self._has_owner(self.records[child]):
                 self.delete(child, foreground)
@@ -177,7 +177,7 @@ class MemoryStore:
             return
         finalizers = record.manifest["metadata"].get("finalizers") or []
         if FOREGROUND in finalizers:
-            manifest = copy.deepcopy(record.manifest)
+            manifest = copy_json(record.manifest)
             manifest["metadata"]["finalizers"] = [name for name in finalizers if name != FOREGROUND]
             self.store(key, manifest)
 

@@ -3,9 +3,10 @@
 Lists are atomic, except conditions, ownerReferences and finalizers, which are maps or sets as on an API server.
 """
 
-import copy
 from collections.abc import Iterator
 from typing import Any
+
+from tests.support.json_copy import copy_json
 
 Path = tuple[str, ...]
 Owners = dict[str, set[Path]]
@@ -36,7 +37,7 @@ def merge_applied(live: dict[str, Any], applied: dict[str, Any], manager: str, o
         if path not in others:
             _remove(tree, path)
     for path, value in leaves.items():
-        _set(tree, path, copy.deepcopy(value), wanted)
+        _set(tree, path, copy_json(value), wanted)
     owners[manager] = set(leaves)
     return _from_tree(tree)
 

@@ -17,27 +17,29 @@ from tests.support.training_data import ROWS
 from tests.support.warm_training import train
 
 TWO = {"processesPerNode": 2}
+SAME_STEPS: dict[str, Any] = {
+    "adapter": {"dropout": 0.0},
+    "hyperparameters": {"batchSize": 2, "gradientAccumulationSteps": 2},
+    "topology": TWO,
+}
+"""The steps of `without_dropout`, shared by two processes. Dropout differs between them: see test_resume_matrix."""
 DEADLINE_SECONDS = 60.0
 """Far below the 30 minutes that libraries wait for each other, far above what a busy machine needs."""
 
 
 @pytest.fixture(scope="module")
 def two_uninterrupted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
-    """Eight steps of two processes with dropout and accumulation; read only."""
+    """Eight steps of two processes with accumulation; read only."""
     workspace = make_workspace(tmp_path_factory.mktemp("two") / "workspace", tiny_model)
-    files = write_run(workspace, run_config(topology=TWO))
+    files = write_run(workspace, run_config(**SAME_STEPS))
     assert finish_run(files) == 0, files.log()
     return files
 
 
-def test_two_processes_give_the_weights_of_one(workspace: Path, without_dropout: RunFiles) -> None:
-    settings = {"batchSize": 2, "gradientAccumulationSteps": 2}
-    files = write_run(workspace, run_config(adapter={"dropout": 0.0}, hyperparameters=settings, topology=TWO))
-
-    assert finish_run(files) == 0, files.log()
-    assert files.losses() == pytest.approx(without_dropout.losses(), abs=CLOSE)
-    assert largest_difference(files, without_dropout) < CLOSE
-    assert files.result()["metrics"]["tokens"] == without_dropout.result()["metrics"]["tokens"]
+def test_two_processes_give_the_weights_of_one(two_uninterrupted: RunFiles, without_dropout: RunFiles) -> None:
+    assert two_uninterrupted.losses() == pytest.approx(without_dropout.losses(), abs=CLOSE)
+    assert largest_difference(two_uninterrupted, without_dropout) < CLOSE
+    assert two_uninterrupted.result()["metrics"]["tokens"] == without_dropout.result()["metrics"]["tokens"]
 
 
 def test_only_the_first_process_speaks(two_uninterrupted: RunFiles) -> None:
@@ -48,14 +50,14 @@ def test_only_the_first_process_speaks(two_uninterrupted: RunFiles) -> None:
 
 
 def test_stopped_by_sigterm_then_continued_is_bit_equal(workspace: Path, two_uninterrupted: RunFiles) -> None:
-    first = write_run(workspace, run_config(topology=TWO))
+    first = write_run(workspace, run_config(**SAME_STEPS))
     process = start_at_step(first, 2)
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_SECONDS) == 85, first.log()
     stopped_at = first.termination()["step"]
     assert 2 <= stopped_at < 8
 
-    second = write_run(workspace, run_config(job={"attempt": 2}, topology=TWO))
+    second = write_run(workspace, run_config(job={"attempt": 2}, **SAME_STEPS))
     assert finish_run(second) == 0, second.log()
     assert second.result()["startedFromStep"] == stopped_at
     assert_equal_outcome(second, two_uninterrupted)
