@@ -119,7 +119,7 @@ lanes:
 	$(PYTHON) -m pytest -q tests -m '(cluster or node) $(WHICH)' --ignore=tests/trainer $(SUMMARY) >$$log 2>&1 & lane=$$!; \
 	trap "kill $$lane 2>/dev/null || true" EXIT; \
 	$(MAKE) --no-print-directory unit || status=$$?; \
-	$(PYTHON) -m pytest -q -n 3 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(addprefix --ignore=tests/,e2e integration) $(SUMMARY) || status=$$?; \
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests -m '(trainer or slow) and not cluster and not node $(WHICH)' $(addprefix --ignore=tests/,e2e integration) $(SUMMARY) || status=$$?; \
 	wait $$lane || status=$$?; cat $$log; rm -f $$log; exit $$status
 
 .PHONY: verify-documents
