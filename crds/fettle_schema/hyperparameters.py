@@ -6,6 +6,9 @@ from pydantic import Field
 
 from fettle_schema.base import Model
 
+GPU_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
+"""Those of bitsandbytes, which keep their state as the GPU's kernels do: they do not run on a CPU."""
+
 
 class Hyperparameters(Model):
     """What depends on method and adapter has no default here; `status.resolved.hyperparameters` shows what was used."""

@@ -18,6 +18,7 @@ from fettle_data.templates import template_text
 from fettle_data.token_statistics import token_statistics
 from fettle_schema.adapter_parameters import AdapterType
 from fettle_schema.defaults import DEFAULT_MAX_LENGTH
+from fettle_schema.hyperparameters import GPU_OPTIMIZERS
 from fettle_schema.run import RunConfig, RunResult
 from fettle_schema.vocabulary import ExitCode, Stage
 from fettle_trainer import checkpoints
@@ -40,7 +41,6 @@ from fettle_trainer.training_run import RestartRequested, Run
 
 OPTIONAL = ("bitsandbytes", "triton", "wandb")
 """Libraries that a run can do without."""
-_BITSANDBYTES_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
 
 
 class TrainingMethod:
@@ -150,9 +150,9 @@ def import_libraries(run: Run) -> None:
     """Import torch and what stands on it, without what this run does not need: OPTIONAL costs seconds."""
     config = run.config
     optimizer = config.hyperparameters.optimizer
-    if optimizer in _BITSANDBYTES_OPTIMIZERS and not config.topology.uses_gpu:
+    if optimizer in GPU_OPTIMIZERS and not config.topology.uses_gpu:
         raise configuration_failure("spec.hyperparameters.optimizer", f"{optimizer} needs a GPU", "Use adamw_torch.")
-    if optimizer not in _BITSANDBYTES_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
+    if optimizer not in GPU_OPTIMIZERS and config.adapter.type is not AdapterType.QLORA:
         _leave_out("bitsandbytes")
     if not config.topology.uses_gpu:
         _leave_out("triton")

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from fettle_api.dialects.merlina.translate import (
     FORMATS,
-    GPU_OPTIMIZERS,
     Installation,
     findings_of,
     has_token,
@@ -18,6 +17,7 @@ from fettle_api.dialects.merlina.translate import (
 from fettle_api.dialects.merlina.wire import DatasetBody, TrainingConfig
 from fettle_api.jobs.preflight import JobFacts
 from fettle_schema.errors import InvalidManifestError
+from fettle_schema.hyperparameters import GPU_OPTIMIZERS
 
 GATED = ("meta-llama/", "google/gemma", "google/codegemma", "bigcode/starcoder", "CohereForAI/", "CohereLabs/")
 """Beginnings of hub ids whose owners want to know who downloads."""

@@ -13,6 +13,7 @@ from fettle_schema.base import LABEL_NAME_PATTERN
 from fettle_schema.dataset import DatasetSource
 from fettle_schema.defaults import METHODS_WITH
 from fettle_schema.errors import InvalidManifestError
+from fettle_schema.hyperparameters import GPU_OPTIMIZERS
 from fettle_schema.names import MAX_JOB_NAME, slug
 from fettle_schema.training_job import Method
 
@@ -33,9 +34,8 @@ PIECES = {
 _PRIORITIES = ("low", "normal", "high")
 _OPTIMIZERS = {"adamw_hf": "adamw_torch"}
 """Names that transformers no longer has."""
-GPU_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"})
-"""They keep their state as the GPU's kernels do; the default of this API is one of them."""
 _CPU_OPTIMIZER = "adamw_torch"
+"""Instead of one that needs a GPU, as the default of this API does."""
 _ID = re.compile(r"job_([0-9a-f]{8})_([0-9a-f]{6})")
 _NAME = re.compile(r"job-([0-9a-f]{8})-([0-9a-f]{6})")
 _FIELD_OF_PATH = {
