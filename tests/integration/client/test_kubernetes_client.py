@@ -247,14 +247,18 @@ async def test_watch_tells_the_past_and_what_comes(client: KubernetesClient, nam
 
 
 async def test_what_is_there_is_told_and_then_what_happens(client: KubernetesClient, namespace: str) -> None:
-    await client.create(CONFIG_MAPS, config_map("a", namespace))
-    async with aclosing(client.observe(CONFIG_MAPS, namespace)) as told, asyncio.timeout(20):
-        there = dict[str, Manifest]()
+    # Of a kind that no controller writes: each new namespace gets a ConfigMap at some moment of its own.
+    def job(name: str) -> Manifest:
+        return {"metadata": {"name": name, "namespace": namespace}, "spec": JOB_SPEC}
+
+    created = await client.create(TRAINING_JOBS, job("a"))
+    async with aclosing(client.observe(TRAINING_JOBS, namespace)) as told, asyncio.timeout(20):
+        there = list[Manifest]()
         while isinstance(event := await anext(told), WatchEvent):
-            there[event.manifest["metadata"]["name"]] = event.manifest
-        assert there["a"] == await client.get(CONFIG_MAPS, "a", namespace)
-        await client.delete(CONFIG_MAPS, "a", namespace)
-        await client.create(CONFIG_MAPS, config_map("b", namespace))
+            there.append(event.manifest)
+        assert there == [created]
+        await client.delete(TRAINING_JOBS, "a", namespace)
+        await client.create(TRAINING_JOBS, job("b"))
         seen = [await anext(told) for _ in range(2)]
     assert [(one.type, one.manifest["metadata"]["name"]) for one in seen if isinstance(one, WatchEvent)] == [
         ("DELETED", "a"),
