@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +25,7 @@ from fettle_api.gpus import Gpus, UnknownGpus
 from fettle_api.identity.auth import Authenticator, build_authenticator
 from fettle_api.identity.token_reviews import PodTokens
 from fettle_api.jobs.logs import LogSource
+from fettle_api.metrics import Metrics
 from fettle_api.progress.receiver import build_receiver
 from fettle_api.progress.reports import Reports
 from fettle_api.resources.store import Store
@@ -52,12 +54,14 @@ def create_app(
 
     Its lifespan runs the watch that all of them read from.
     """
-    store = Store(client, settings.namespace, settings.cache_timeout_seconds)
-    reports = Reports(store, settings.progress_interval_seconds)
-    service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus())
+    metrics = Metrics()
+    store = Store(client, settings.namespace, settings.cache_timeout_seconds, metrics)
+    reports = Reports(store, settings.progress_interval_seconds, metrics=metrics)
+    service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus(), metrics)
     reports.subscribe(service.live.wake)
 
-    webhooks = build_sender(settings, client, store, service.outbound, workspace, clock)
+    webhooks = build_sender(settings, client, store, service.outbound, workspace, clock, metrics)
+    metrics.read_at_scrape(lambda: store.known_count, lambda: service.live.follower_count)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,16 +79,17 @@ def create_app(
 
     app = _application(lifespan)
     render_errors(app, _render)
-    app.add_middleware(AccessLog)
+    app.add_middleware(AccessLog, metrics=metrics, dialect_of=_dialect_of)
     _add_health(app, store, service.adapters, webhooks)
-    app.include_router(build_receiver(store, PodTokens(client, settings.namespace), reports))
+    _add_metrics(app, metrics)
+    app.include_router(build_receiver(store, PodTokens(client, settings.namespace), reports, metrics))
     authenticator = build_authenticator(settings, client)
     ports: dict[str, ASGIApp] = {}
     for dialect in DIALECTS:
         application = _OnDemand(partial(_dialect_application, dialect, service, settings, authenticator))
         app.router.routes.append(_WholeMount(dialect.mount_path, application))
         if dialect.prefix is None:
-            ports[dialect.name] = AccessLog(application)
+            ports[dialect.name] = AccessLog(application, metrics, partial(_always, dialect.name))
     app.state.ports, app.state.store, app.state.adapters = ports, store, service.adapters
     return app
 
@@ -150,6 +155,21 @@ def _add_health(app: FastAPI, store: Store, adapters: Adapters, webhooks: Webhoo
         is_ready = store.is_ready and is_alive()
         response.status_code = 200 if is_ready else 503
         return {"status": "ok" if is_ready else "waiting for the first list of resources"}
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _dialect_of(path: str) -> str:
+    """Whose a path of the main port is; `main` for what belongs to none."""
+    return next((one.name for one in DIALECTS if path.startswith(f"{one.mount_path}/")), "main")
+
+
+def _always(name: str, path: str) -> str:
+    return name
 
 
 def _render(status: int, message: str, headers: Mapping[str, str]) -> Response:

@@ -27,6 +27,7 @@ from fettle_api.jobs.preflight import Preflight
 from fettle_api.jobs.results import Results
 from fettle_api.jobs.storage import JobStorage
 from fettle_api.jobs.submissions import Submissions
+from fettle_api.metrics import Metrics
 from fettle_api.ollama.imports import OllamaImports
 from fettle_api.ollama.model_files import ModelFiles
 from fettle_api.outbound import Outbound
@@ -80,6 +81,7 @@ def build_service(
     logs: LogSource,
     clock: Callable[[], datetime],
     gpus: Gpus,
+    metrics: Metrics,
 ) -> Service:
     """The use cases over one namespace and its workspace."""
     files, writer = Workspace(workspace), WorkspaceWriter(workspace)
@@ -90,7 +92,7 @@ def build_service(
     jobs, results = Jobs(store, clock), Results(store, files, logs)
     base_models = BaseModels(files, settings.model_aliases)
     submissions = Submissions(settings, store, files, datasets.registered, claims, clock)
-    adapters = Adapters(client, settings.namespace, files, writer, settings.cache_timeout_seconds)
+    adapters = Adapters(client, settings.namespace, files, writer, settings.cache_timeout_seconds, metrics)
     derivations = Derivations(jobs, results, submissions)
     return Service(
         jobs=jobs,

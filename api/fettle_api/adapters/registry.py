@@ -10,6 +10,7 @@ from fettle_api.adapters.views import AdapterView, view_adapter
 from fettle_api.errors import AdapterNotFoundError, FileMissingError
 from fettle_api.files.workspace import Workspace
 from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.metrics import Metrics
 from fettle_api.resources.watch_cache import WatchCache
 from fettle_client.protocol import ADAPTERS, AlreadyExistsError, Manifest, NotFoundError, ResourceClient
 from fettle_schema import layout
@@ -31,12 +32,13 @@ class Adapters:
         workspace: Workspace,
         writer: WorkspaceWriter,
         timeout_seconds: float = 5.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._client, self._namespace = client, namespace
         self._workspace, self._writer = workspace, writer
         self._timeout_seconds = timeout_seconds
         self._cache: WatchCache[AdapterView] = WatchCache(
-            client, ADAPTERS, namespace, view_adapter, lambda adapter: adapter.created_at
+            client, ADAPTERS, namespace, view_adapter, lambda adapter: adapter.created_at, metrics=metrics
         )
         self._task: asyncio.Task[None] | None = None
 

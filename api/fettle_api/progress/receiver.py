@@ -2,7 +2,8 @@
 and written elsewhere. A run never depends on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,33 +11,46 @@ from pydantic import ValidationError
 
 from fettle_api.errors import BodyError, ForbiddenError, JobFinishedError, JobNotFoundError, UnauthenticatedError
 from fettle_api.identity.token_reviews import PodTokens
+from fettle_api.metrics import Metrics
 from fettle_api.progress.kubeflow import event_of_kubeflow, is_kubeflow_report
 from fettle_api.progress.reports import Reports
 from fettle_api.resources.models import JobView
 from fettle_api.resources.store import Store
 from fettle_api.web.body import read_object
+from fettle_schema.errors import FettleError
 from fettle_schema.layout import CHECKPOINTS, attempt_directory
 from fettle_schema.run import ProgressEvent
 
 MAX_REPORT_BYTES = 64 * 1024
 
 
-def build_receiver(store: Store, tokens: PodTokens, reports: Reports) -> APIRouter:
+def build_receiver(store: Store, tokens: PodTokens, reports: Reports, metrics: Metrics) -> APIRouter:
     """The route that FETTLE_PROGRESS_URL of a pod leads to."""
     router = APIRouter()
 
     @router.post("/progress/v1/namespaces/{namespace}/trainingjobs/{name}/attempts/{attempt}")
     async def receive(request: Request, namespace: str, name: str, attempt: str) -> dict[str, bool]:
-        token = _bearer_token(request)
-        job = await _job(store, namespace, name)
-        number = _attempt_number(attempt)
-        await tokens.check(token, job, number)
-        event = _event(await read_object(request, MAX_REPORT_BYTES), job, number)
-        _refuse_late(job, number)
-        reports.add(job, event)
+        with _counted(metrics):
+            token = _bearer_token(request)
+            job = await _job(store, namespace, name)
+            number = _attempt_number(attempt)
+            await tokens.check(token, job, number)
+            event = _event(await read_object(request, MAX_REPORT_BYTES), job, number)
+            _refuse_late(job, number)
+            reports.add(job, event)
         return {"accepted": True}
 
     return router
+
+
+@contextmanager
+def _counted(metrics: Metrics) -> Iterator[None]:
+    try:
+        yield
+    except FettleError as error:
+        metrics.report_ended(error.code)
+        raise
+    metrics.report_ended("accepted")
 
 
 def _bearer_token(request: Request) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fettle_api.errors import JobNotFoundError
+from fettle_api.metrics import Metrics
 from fettle_api.resources.models import JobView
 from fettle_api.resources.store import Store
 from fettle_client.protocol import ApiError, ConflictError
@@ -40,7 +41,14 @@ class _Pending:
 class Reports:
     """Coalesces reports for each job: a change of stage, a new attempt and the first step are written at once."""
 
-    def __init__(self, store: Store, interval_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        interval_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._store, self._interval_seconds, self._monotonic = store, interval_seconds, monotonic
         self._pending: dict[str, _Pending] = {}
         self._listeners: list[Callable[[str], None]] = []
@@ -109,11 +117,15 @@ class Reports:
         except asyncio.CancelledError:
             pending.is_dirty = True
             raise
-        except (ConflictError, JobNotFoundError):
-            return  # another job has the name now, or none
+        except (ConflictError, JobNotFoundError):  # another job has the name now, or none
+            self._metrics.write_ended("gone")
+            return
         except ApiError as error:
+            self._metrics.write_ended("failed")
             pending.is_dirty = True
             _logger.warning("progress not written", extra={"job": pending.job.name, "error": str(error)})
+            return
+        self._metrics.write_ended("written")
 
 
 def _is_urgent(before: Progress | None, after: Progress, event: ProgressEvent) -> bool:

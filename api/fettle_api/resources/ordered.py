@@ -19,6 +19,9 @@ class OrderedItems(Generic[Item]):
     def __contains__(self, name: str) -> bool:
         return name in self._items
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def __iter__(self) -> Iterator[Item]:
         return (self._items[name] for _, name in self._order)
 

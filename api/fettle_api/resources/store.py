@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fettle_api.errors import JobNotFoundError
+from fettle_api.metrics import Metrics
 from fettle_api.resources.models import JobView
 from fettle_api.resources.views import view_job
 from fettle_api.resources.watch_cache import Listener, WatchCache
@@ -22,11 +23,13 @@ _logger = logging.getLogger(__name__)
 class Store:
     """Resources of one namespace. A writer returns when its own reads see the write."""
 
-    def __init__(self, client: ResourceClient, namespace: str, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, client: ResourceClient, namespace: str, timeout_seconds: float = 5.0, metrics: Metrics | None = None
+    ) -> None:
         self.namespace = namespace
         self._client = client
         self._timeout_seconds = timeout_seconds
-        self._jobs: WatchCache[JobView] = WatchCache(client, TRAINING_JOBS, namespace, view_job, _age)
+        self._jobs: WatchCache[JobView] = WatchCache(client, TRAINING_JOBS, namespace, view_job, _age, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -50,6 +53,11 @@ class Store:
     def is_ready(self) -> bool:
         """Reads are answered from the cache."""
         return self._jobs.is_filled
+
+    @property
+    def known_count(self) -> int:
+        """Jobs in the cache."""
+        return len(self._jobs)
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the name of each job that changes."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fettle_api.errors import NotReadyError
+from fettle_api.metrics import Metrics
 from fettle_api.resources.ordered import OrderedItems
 from fettle_client.protocol import ApiError, GoneError, Manifest, ResourceClient, ResourceKind, Synced
 
@@ -35,10 +36,12 @@ class WatchCache(Generic[View]):
         build_view: Callable[[Manifest], View],
         sort_key: Callable[[View], Any],
         retry_seconds: float = 1.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._client, self._kind, self._namespace = client, kind, namespace
         self._build_view = build_view
         self._retry_seconds = retry_seconds
+        self._metrics = metrics or Metrics()
         self._entries = OrderedItems[_Entry[View]](lambda entry: sort_key(entry.view))
         self._version = 0
         self._is_filled = asyncio.Event()
@@ -57,6 +60,9 @@ class WatchCache(Generic[View]):
     def all(self) -> list[View]:
         """All views, in order."""
         return [entry.view for entry in self._entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     @property
     def is_filled(self) -> bool:
@@ -101,6 +107,7 @@ class WatchCache(Generic[View]):
             except GoneError:
                 continue
             except ApiError as error:
+                self._metrics.watch_failed(self._kind.kind)
                 _logger.warning("watch failed, retrying", extra={"kind": self._kind.kind, "error": str(error)})
             await asyncio.sleep(self._retry_seconds)
 

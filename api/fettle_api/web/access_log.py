@@ -1,21 +1,25 @@
-"""One record for each request, and its id. Never a query string, a header or a body: they may hold secrets."""
+"""One record and one count for each request, and its id. Never a query string, a header or a body: they may hold
+secrets."""
 
 import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_logger = logging.getLogger("fettle_api.identity.access")
+from fettle_api.metrics import Metrics
+
+_logger = logging.getLogger("fettle_api.access")
 
 
 class AccessLog:
-    """The outermost layer of an application."""
+    """The outermost layer of an application; `dialect_of` says whose a path is."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, metrics: Metrics, dialect_of: Callable[[str], str]) -> None:
+        self._app, self._metrics, self._dialect_of = app, metrics, dialect_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -36,6 +40,8 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            seconds = time.monotonic() - started
+            self._metrics.request_ended(self._dialect_of(path), str(scope["method"]), status, seconds)
             _logger.info(
                 "request",
                 extra={
@@ -43,7 +49,7 @@ class AccessLog:
                     "method": scope["method"],
                     "path": path,
                     "status": status,
-                    "seconds": round(time.monotonic() - started, 4),
+                    "seconds": round(seconds, 4),
                     "client": (scope.get("client") or ("", 0))[0],
                 },
             )

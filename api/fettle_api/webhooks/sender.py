@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fettle_api.files.workspace import Workspace
 from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.metrics import Metrics
 from fettle_api.outbound import Outbound
 from fettle_api.resources.models import JobView
 from fettle_api.resources.store import Store
@@ -45,9 +46,11 @@ class WebhookSender:
         key: SigningKey | None,
         clock: Callable[[], datetime],
         pause: Callable[[int], float] = pause_seconds,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store, self._outbox, self._outbound, self._lease = store, outbox, outbound, lease
         self._key, self._clock, self._pause = key, clock, pause
+        self._metrics = metrics or Metrics()
         self._ended: dict[str, JobView] = {}
         self._known: set[str] = set()
         self._wake = asyncio.Event()
@@ -132,6 +135,7 @@ class WebhookSender:
 
     async def _attempt(self, message: Message) -> None:
         result, words = await deliver(message, self._outbound, self._key, self._clock)
+        self._metrics.webhook_ended(result.value)
         now, about = self._clock(), {"job": message.job, "attempt": message.attempts + 1, "result": words}
         next_at = now + timedelta(seconds=self._pause(message.attempts + 1))
         if result is Result.DELIVERED:
@@ -174,13 +178,14 @@ def build_sender(
     outbound: Outbound,
     workspace: Path,
     clock: Callable[[], datetime],
+    metrics: Metrics,
 ) -> WebhookSender:
     """The sender of this process. Raises SigningKeyError, OSError."""
     key = read_key(settings.webhook_key_file) if settings.webhook_key_file else None
     outbox = Outbox(Workspace(workspace), WorkspaceWriter(workspace), key)
     identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     lease = SenderLease(client, settings.namespace, identity)
-    return WebhookSender(store, outbox, outbound, lease, key, clock)
+    return WebhookSender(store, outbox, outbound, lease, key, clock, metrics=metrics)
 
 
 def _report(task: asyncio.Task[None]) -> None:

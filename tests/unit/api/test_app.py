@@ -134,10 +134,10 @@ async def test_request_ids(tmp_path: Path, given: str, kept: bool) -> None:
 
 
 async def test_the_access_log_holds_no_query_and_no_header(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "fettle_api.identity.access")
+    caplog.set_level("INFO", "fettle_api.access")
     async with running_facade(tmp_path) as facade, facade.caller() as caller:
         await caller.get(f"{JOBS}?token=in-query", headers={"authorization": "Bearer in-header"})
-    (record,) = [record for record in caplog.records if record.name == "fettle_api.identity.access"]
+    (record,) = [record for record in caplog.records if record.name == "fettle_api.access"]
     line = json.loads(JsonFormatter().format(record))
     assert (line["method"], line["path"], line["status"]) == ("GET", JOBS, 200)
     assert "in-query" not in str(line)

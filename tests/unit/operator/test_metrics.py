@@ -1,15 +1,12 @@
 """What Prometheus sees of a job's life."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fettle_client.protocol import TRAINING_JOBS
+from tests.support.documented_metrics import documented_metrics
 from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings
-
-DOCUMENT = Path(__file__).parents[3] / "docs/metrics.md"
 
 
 def value(world: World, name: str, **labels: str) -> float | None:
@@ -136,5 +133,4 @@ async def test_no_label_is_a_jobs_own() -> None:
 
 def test_the_document_names_every_metric_and_no_other() -> None:
     names = {family.name for family in World().controller.metrics.registry.collect()}
-    documented = set(re.findall(r"^\| `(fettle_\w+?)(?:_total)?`", DOCUMENT.read_text(), re.MULTILINE))
-    assert documented == names
+    assert documented_metrics("The operator") == names

@@ -132,6 +132,18 @@ async def test_the_report_of_transformers_own_callback(facade: Facade) -> None:
     await until_progress(facade, step=3, loss=1.25, percent=50.0)
 
 
+async def test_reports_and_writes_are_counted_by_what_came_of_them(facade: Facade) -> None:
+    await post(facade)
+    await until_progress(facade, step=1)
+    await post(facade, {"attempt": "x"})
+    await post(facade, token="of somebody else")
+    async with facade.caller(None) as caller:
+        found = (await caller.get("/metrics")).text.splitlines()
+    for outcome in ("accepted", "Body", "Unauthorized"):
+        assert f'fettle_api_progress_reports_total{{outcome="{outcome}"}} 1.0' in found
+    assert any(line.startswith('fettle_api_progress_writes_total{outcome="written"}') for line in found)
+
+
 async def test_a_token_is_reviewed_once(facade: Facade) -> None:
     for _ in range(5):
         assert (await post(facade)).status_code == 200

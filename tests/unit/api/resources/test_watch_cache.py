@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fettle_api.errors import NotReadyError
+from fettle_api.metrics import Metrics
 from fettle_api.resources.watch_cache import WatchCache
 from fettle_client.protocol import CONFIG_MAPS, GoneError, Manifest, UnavailableError
 from tests.support.memory_client import MemoryClient
@@ -15,8 +16,8 @@ def config_map(name: str, value: str = "1") -> Manifest:
 
 
 @asynccontextmanager
-async def running(client: MemoryClient) -> AsyncIterator[WatchCache[str]]:
-    cache = WatchCache(client, CONFIG_MAPS, "default", _value, str, retry_seconds=0.01)
+async def running(client: MemoryClient, metrics: Metrics | None = None) -> AsyncIterator[WatchCache[str]]:
+    cache = WatchCache(client, CONFIG_MAPS, "default", _value, str, retry_seconds=0.01, metrics=metrics)
     task = asyncio.create_task(cache.run())
     try:
         yield cache
@@ -110,14 +111,15 @@ async def test_a_list_whose_pages_are_lost_begins_again() -> None:
 
 
 async def test_it_survives_an_unreachable_server() -> None:
-    client = MemoryClient()
+    client, metrics = MemoryClient(), Metrics()
     client.seed(CONFIG_MAPS, config_map("a"))
     client.fail_next("list", UnavailableError(503, "ServiceUnavailable", "down"), times=2)
     client.fail_next("watch", UnavailableError(503, "ServiceUnavailable", "down"))
-    async with running(client) as cache:
+    async with running(client, metrics) as cache:
         await cache.wait_filled(5)
         await cache.wait_for(await client.create(CONFIG_MAPS, config_map("b")), 5)
         assert cache.get("b") == "1"
+    assert metrics.registry.get_sample_value("fettle_api_watch_failures_total", {"kind": "ConfigMap"}) == 3
 
 
 async def test_one_that_cannot_be_read_hides_no_other() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fettle_api.files.workspace import Workspace
 from fettle_api.files.writer import WorkspaceWriter
+from fettle_api.metrics import Metrics
 from fettle_api.outbound import Outbound
 from fettle_api.resources.store import Store
 from fettle_api.webhooks.lease import SenderLease
@@ -32,6 +33,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root, self.client, self.now = root, MemoryClient(), NOW
+        self.metrics = Metrics()
 
     def add_job(self, name: str, url: str, status: dict[str, Any], form: str = "cluster") -> None:
         spec = {"baseModel": {"id": "a/b"}, "webhook": {"url": url, "format": form}}
@@ -41,13 +43,16 @@ class World:
     def waiting(self) -> int:
         return len(list((self.root / "webhooks/outbox").glob("*.json")))
 
+    def attempts(self, result: str) -> float | None:
+        return self.metrics.registry.get_sample_value("fettle_api_webhook_attempts_total", {"result": result})
+
     @asynccontextmanager
     async def sender(self, identity: str = "one", pause: float = 0.0) -> AsyncIterator[WebhookSender]:
         store = Store(self.client, "default")
         outbox = Outbox(Workspace(self.root), WorkspaceWriter(self.root), KEY)
         lease = SenderLease(self.client, "default", identity)
         outbound = Outbound(frozenset({"127.0.0.1"}))
-        sender = WebhookSender(store, outbox, outbound, lease, KEY, lambda: self.now, lambda _: pause)
+        sender = WebhookSender(store, outbox, outbound, lease, KEY, lambda: self.now, lambda _: pause, self.metrics)
         store.start()
         sender.start()
         try:
@@ -88,6 +93,7 @@ async def test_a_job_is_announced_once_when_it_has_ended(world: World) -> None:
         await until_idle(world)
     bodies = [json.loads(received.body) for received in receiver.received]
     assert [(body["job_id"], body["status"]) for body in bodies] == [("demo", "completed"), ("other", "cancelled")]
+    assert (world.attempts("delivered"), world.attempts("failed")) == (2, None)
     assert world.client.items(LEASES)[0]["spec"]["holderIdentity"] == ""
 
 
@@ -143,6 +149,8 @@ async def test_a_receiver_that_was_down_gets_it_when_it_is_up(world: World) -> N
             await until(receiver, 2)
             await until_idle(world)
     assert len({received.headers["webhook-id"] for received in receiver.received}) == 1
+    assert world.attempts("delivered") == 1
+    assert (world.attempts("failed") or 0) >= 3
 
 
 async def test_of_two_senders_one_sends(world: World) -> None:
@@ -170,6 +178,7 @@ async def test_who_wants_no_more_is_left_alone(world: World) -> None:
         world.add_job("demo", receiver.url, ENDED)
         await until_idle(world)
     assert len(receiver.received) == 1
+    assert world.attempts("unwanted") == 1
 
 
 async def test_a_job_that_ended_long_ago_is_not_announced(world: World) -> None:
