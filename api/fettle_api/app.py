@@ -1,5 +1,6 @@
 """The facade put together: the main application with every dialect below its prefix, and one for each port."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fettle_api.adapters.engine import Engine
 from fettle_api.adapters.registry import Adapters
 from fettle_api.dialects.ainode.routes import AINODE
 from fettle_api.dialects.cluster.routes import CLUSTER
@@ -48,16 +50,17 @@ def create_app(
     logs: LogSource,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     gpus: Gpus | None = None,
+    engine: Engine | None = None,
 ) -> FastAPI:
     """The main application. `app.state.ports` holds, by dialect, what belongs on a port of its own;
     `app.state.store` is what all of them read through.
 
-    Its lifespan runs the watch that all of them read from.
+    Its lifespan runs the watch that all of them read from. `engine` stands for the one that the settings name.
     """
     metrics = Metrics()
     store = Store(client, settings.namespace, settings.cache_timeout_seconds, metrics)
     reports = Reports(store, settings.progress_interval_seconds, metrics=metrics)
-    service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus(), metrics)
+    service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus(), metrics, engine)
     reports.subscribe(service.live.wake)
 
     webhooks = build_sender(settings, client, store, service.outbound, workspace, clock, metrics)
@@ -68,7 +71,9 @@ def create_app(
         store.start()
         service.adapters.start()
         webhooks.start()
+        sweeping = asyncio.create_task(service.uploads.sweep_periodically(), name="sweep-uploads")
         yield
+        sweeping.cancel()
         await webhooks.stop()
         await service.live.stop()
         await service.benchmarks.stop()

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fettle_api.adapters.activation import Activation
+from fettle_api.adapters.engine import Engine
 from fettle_api.adapters.registry import Adapters
 from fettle_api.adapters.serving import Serving, build_serving
 from fettle_api.datasets.preview import Previews
@@ -82,6 +83,7 @@ def build_service(
     clock: Callable[[], datetime],
     gpus: Gpus,
     metrics: Metrics,
+    engine: Engine | None = None,
 ) -> Service:
     """The use cases over one namespace and its workspace."""
     files, writer = Workspace(workspace), WorkspaceWriter(workspace)
@@ -104,7 +106,7 @@ def build_service(
         templates=Documents(files, writer, TEMPLATES),
         outbound=outbound,
         adapters=adapters,
-        serving=build_serving(settings, client, adapters, workspace),
+        serving=build_serving(settings, client, adapters, workspace, engine),
         live=LiveFeed(store, files),
         gpus=gpus,
         base_models=base_models,

@@ -45,6 +45,11 @@ class Home:
         return self.path / "engine.lock"
 
     @property
+    def serving(self) -> Path:
+        """Of the serving engine that `fettle up` starts: its log, and the key for loading and unloading."""
+        return self.path / "serving"
+
+    @property
     def webhook_key(self) -> Path:
         """The key by which webhooks are signed; receivers need it."""
         return self.path / "webhook-key"

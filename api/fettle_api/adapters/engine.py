@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -45,15 +45,41 @@ class EngineAnswer:
             raise EngineUnavailableError(f"the serving engine broke off: {type(error).__name__}") from error
 
 
+class Engine(Protocol):
+    """What answers with adapters."""
+
+    @property
+    def is_running(self) -> bool:
+        """False only for an engine of our own that is started when it is needed."""
+        ...
+
+    async def adapters(self) -> dict[str, str]:
+        """What is loaded: name → path. Raises EngineUnavailableError."""
+        ...
+
+    async def load(self, name: str, path: str) -> None:
+        """Raises EngineRefusedError with the engine's words, EngineUnavailableError."""
+        ...
+
+    async def unload(self, name: str) -> None:
+        """An adapter that is not loaded is no error. Raises EngineRefusedError, EngineUnavailableError."""
+        ...
+
+    def chat(self, body: Mapping[str, Any]) -> AbstractAsyncContextManager[EngineAnswer]:
+        """The answer to a request for a chat completion, whatever its status. Raises EngineUnavailableError."""
+        ...
+
+
 class ServingEngine:
-    """One engine."""
+    """One engine, by its address."""
+
+    is_running = True
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     async def adapters(self) -> dict[str, str]:
-        """What is loaded: name → path. Raises EngineUnavailableError."""
         async with self._request("GET", "/v1/models", None, _LIST_SECONDS) as answer:
             content = await answer.content()
             if answer.status != 200:
@@ -61,16 +87,13 @@ class ServingEngine:
         return _adapters_of(content)
 
     async def load(self, name: str, path: str) -> None:
-        """Raises EngineRefusedError with the engine's words, EngineUnavailableError."""
         await self._admin("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
 
     async def unload(self, name: str) -> None:
-        """An adapter that is not loaded is no error. Raises EngineRefusedError, EngineUnavailableError."""
         await self._admin("/v1/unload_lora_adapter", {"lora_name": name}, accepted=(200, 404))
 
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any]) -> AsyncIterator[EngineAnswer]:
-        """The answer to a request for a chat completion, whatever its status. Raises EngineUnavailableError."""
         async with self._request("POST", "/v1/chat/completions", body, None) as answer:
             yield answer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fettle_api.adapters.current import CurrentAdapter
-from fettle_api.adapters.engine import EngineAnswer, ServingEngine
+from fettle_api.adapters.engine import Engine, EngineAnswer, ServingEngine
 from fettle_api.adapters.registry import Adapters
 from fettle_api.adapters.views import AdapterView
 from fettle_api.errors import (
@@ -31,7 +31,7 @@ class Serving:
     """Adapters of one namespace, and its engine if there is one."""
 
     def __init__(
-        self, adapters: Adapters, current: CurrentAdapter, engine: ServingEngine | None, engine_workspace: Path
+        self, adapters: Adapters, current: CurrentAdapter, engine: Engine | None, engine_workspace: Path
     ) -> None:
         self._adapters, self._current, self._engine = adapters, current, engine
         self._engine_workspace = engine_workspace
@@ -98,12 +98,15 @@ class Serving:
     async def chat(self, adapter: AdapterView, body: Mapping[str, Any]) -> AsyncIterator[EngineAnswer]:
         """What the engine answers with this adapter, whatever `model` the body names.
 
-        An engine that has forgotten the adapter (it was started anew) gets it again. Raises NoEngineError,
-        EngineRefusedError, EngineUnavailableError.
+        An engine that has forgotten the adapter (it was started anew), or does not run, gets it again.
+
+        Raises NoEngineError, EngineRefusedError, EngineUnavailableError.
         """
         if self._engine is None:
             raise NoEngineError("no serving engine is configured; set FETTLE_API_ENGINE_URL")
         request = {**body, "model": adapter.served_name}
+        if not self._engine.is_running:
+            await self._load_into_engine(adapter)
         async with AsyncExitStack() as stack:
             answer = await stack.enter_async_context(self._engine.chat(request))
             if answer.status == 404:
@@ -142,10 +145,12 @@ class Serving:
         return str(self._engine_workspace / (adapter.path or ""))
 
 
-def build_serving(settings: ApiSettings, client: ResourceClient, adapters: Adapters, workspace: Path) -> Serving:
-    """The use cases with the engine that the settings name. Raises OSError for a key file that cannot be read."""
-    engine = None
-    if settings.engine_url is not None:
+def build_serving(
+    settings: ApiSettings, client: ResourceClient, adapters: Adapters, workspace: Path, engine: Engine | None
+) -> Serving:
+    """The use cases with `engine`, or the one that the settings name. Raises OSError for a key file that cannot be
+    read."""
+    if engine is None and settings.engine_url is not None:
         key = settings.engine_key_file.read_text().strip() if settings.engine_key_file else None
         engine = ServingEngine(settings.engine_url, key)
     engine_workspace = settings.engine_workspace or workspace.absolute()

@@ -1,11 +1,12 @@
 """Files that somebody uploaded and nobody named: `uploads/<id>/data.<suffix>` beside `upload.json`, the file's record.
 
 For APIs that give a file an id of its own and refer to it by that. What a record holds is theirs to say, but for
-`expires_at` (epoch seconds): from then on the file is gone.
+`expires_at` (epoch seconds): from then on the file is gone, and is removed when somebody looks or within the hour.
 """
 
 import asyncio
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -20,12 +21,17 @@ from fettle_api.files.workspace import OpenFile, Workspace
 from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.resources.models import FileEntry
 from fettle_api.web.body import parse_json
+from fettle_schema.errors import FettleError
 from fettle_schema.layout import UPLOADS
 
 _RECORD_FILE = "upload.json"
 _MAX_RECORD_BYTES = 64 * 1024
 _MAX_ROW_BYTES = 1024 * 1024
+SWEEP_SECONDS = 3600.0
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,15 @@ class Uploads:
             await asyncio.to_thread(self._writer.remove_directory, upload.path)
         except FileMissingError as error:
             raise DatasetNotFoundError(upload_id) from error
+
+    async def sweep_periodically(self, pause_seconds: float = SWEEP_SECONDS) -> None:
+        """Remove what has expired, again and again, until cancelled: disks fill up with files nobody asks for."""
+        while True:
+            try:
+                await self.all()
+            except (FettleError, OSError) as error:
+                _logger.warning("expired uploads are not removed", extra={"error": type(error).__name__})
+            await asyncio.sleep(pause_seconds)
 
     def _all(self) -> list[UploadView]:
         try:

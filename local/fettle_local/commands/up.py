@@ -13,6 +13,7 @@ from fettle_local.store import LocalClient
 
 if TYPE_CHECKING:
     from fettle_api.server import Servers
+    from fettle_local.serving_engine import LocalEngine
 
 _DEFAULT_PORT = 8080
 
@@ -36,12 +37,14 @@ def up(
 async def _serve(client: LocalClient, home: Home, port: int, ports: dict[str, int] | None, has_api: bool) -> None:
     from fettle_local.engine import create_engine
     from fettle_local.engine_lock import engine_lock
+    from fettle_local.serving_engine import LocalEngine
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with engine_lock(home):
-        servers = await _start_facade(client, home, port, ports) if has_api else None
+        serving = LocalEngine(home)
+        servers = await _start_facade(client, home, port, ports, serving) if has_api else None
         engine = asyncio.create_task(create_engine(client, home).run(), name="engine")
         stopping = asyncio.create_task(stop.wait())
         complain(f"The engine of {home.path} is running. Ctrl-C stops it; runs save a checkpoint and continue later.")
@@ -49,6 +52,7 @@ async def _serve(client: LocalClient, home: Home, port: int, ports: dict[str, in
         stopping.cancel()
         if servers is not None:
             await servers.stop()
+        await serving.stop()
         engine.cancel()
         (ended,) = await asyncio.gather(engine, return_exceptions=True)
         if isinstance(ended, Exception):
@@ -56,7 +60,9 @@ async def _serve(client: LocalClient, home: Home, port: int, ports: dict[str, in
         complain("Stopped.")
 
 
-async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[str, int] | None) -> "Servers":
+async def _start_facade(
+    client: LocalClient, home: Home, port: int, ports: dict[str, int] | None, serving: "LocalEngine"
+) -> "Servers":
     from fettle_api.app import create_app
     from fettle_api.files.workspace import Workspace
     from fettle_api.gpus import LocalGpus
@@ -77,7 +83,9 @@ async def _start_facade(client: LocalClient, home: Home, port: int, ports: dict[
         settings = settings.model_copy(update={"webhook_key_file": ensure_key(home.webhook_key)})
     pod_logs = PodLogs(client, LocalPodLogs(client, home), settings.namespace)
     logs = FirstOf(WorkspaceLogs(Workspace(home.workspace)), pod_logs)
-    servers = Servers(create_app(settings, client, home.workspace, logs, gpus=LocalGpus()), settings)
+    engine = serving if settings.engine_url is None else None
+    app = create_app(settings, client, home.workspace, logs, gpus=LocalGpus(), engine=engine)
+    servers = Servers(app, settings)
     try:
         await servers.start()
     except OSError as error:

@@ -1,4 +1,6 @@
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from fettle_api.files.workspace import Workspace
 from fettle_api.files.writer import WorkspaceWriter
 from fettle_data.source import open_rows
 from fettle_schema.dataset import DatasetSource, WorkspaceSource
+from tests.support.polling import eventually
 
 ROWS = b'{"text": "a"}\n'
 
@@ -88,6 +91,26 @@ async def test_a_file_that_expires_is_gone_with_its_content(tmp_path: Path) -> N
         await uploads_of(tmp_path, 100).get("file-1")
     assert [one.id for one in await uploads_of(tmp_path, 100).all()] == ["file-2"]
     assert os.listdir(tmp_path / "uploads") == ["file-2"]
+
+
+async def test_what_expires_is_removed_although_nobody_asks(tmp_path: Path) -> None:
+    now = 99.0
+    uploads = Uploads(Workspace(tmp_path), WorkspaceWriter(tmp_path), lambda: datetime.fromtimestamp(now, UTC))
+    await upload(tmp_path, "file-1", expires_at=100)
+    sweeping = asyncio.create_task(uploads.sweep_periodically(pause_seconds=0.01))
+    try:
+        assert [one.id for one in await uploads.all()] == ["file-1"]
+        now = 100.0
+        await eventually(has_none(tmp_path / "uploads"), "the expired file is gone", 30, 0.01)
+    finally:
+        sweeping.cancel()
+
+
+def has_none(directory: Path) -> Callable[[], Awaitable[bool]]:
+    async def is_empty() -> bool:
+        return os.listdir(directory) == []
+
+    return is_empty
 
 
 @pytest.mark.parametrize(

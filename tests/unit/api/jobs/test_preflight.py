@@ -10,6 +10,7 @@ from fettle_api.files.workspace import Workspace
 from fettle_api.gpus import UnknownGpus
 from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.jobs.preflight import Preflight
+from fettle_api.metrics import Metrics
 from fettle_api.resources.models import JobRequest
 from fettle_api.resources.store import Store
 from fettle_api.service import build_service
@@ -53,7 +54,7 @@ async def preflight(tmp_path: Path) -> AsyncIterator[Preflight]:
     store, logs = Store(client, "default"), WorkspaceLogs(Workspace(tmp_path))
     store.start()
     now = datetime.now(UTC)
-    yield build_service(settings, client, store, tmp_path, logs, lambda: now, UnknownGpus()).preflight
+    yield build_service(settings, client, store, tmp_path, logs, lambda: now, UnknownGpus(), Metrics()).preflight
     await store.stop()
 
 
