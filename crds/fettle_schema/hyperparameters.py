@@ -39,7 +39,7 @@ class Hyperparameters(Model):
         ]
         | None
     ) = None
-    """Optimizer, as `transformers` names it. `adamw_torch` if absent."""
+    """Optimizer, as `transformers` names it. If absent `adamw_torch_fused` on GPUs, `adamw_torch` on CPUs."""
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"] = (
         "cosine"
     )

@@ -39,7 +39,8 @@ def _job(model: str = _LLAMA, **spec: Any) -> str:
     [
         (_job(), ("lora", "41,943,040 of 8,030,261,248", "weights of the adapter")),
         (_job(adapter={"type": "qlora"}), ("qlora 4 bits", "41,943,040 of 8,030,261,248")),
-        (_job(adapter={"type": "none"}), ("full", "8,030,261,248 of 8,030,261,248", "optimizer at work")),
+        (_job(adapter={"type": "none"}), ("full", "8,030,261,248 of 8,030,261,248", "gradients  ")),
+        (_job(adapter={"type": "none"}, hyperparameters={"optimizer": "adamw_torch"}), ("full", "optimizer at work")),
         (_job("meta-llama/Llama-3.1-70B", adapter={"type": "qlora"}), ("of 70,553,706,496", "36.80 GiB")),
         (_job("Qwen/Qwen2.5-7B", method="dpo"), ("dpo, lora", "of 7,615,616,512")),
     ],

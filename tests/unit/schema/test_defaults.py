@@ -41,6 +41,11 @@ def test_a_multiplier_is_applied_to_the_usual_rate() -> None:
     assert resolved.learning_rate == pytest.approx(4e-4)
 
 
+@pytest.mark.parametrize(("gpus", "optimizer"), [(1, "adamw_torch_fused"), (0, "adamw_torch")])
+def test_the_optimizer_needs_no_second_copy_of_the_gradients_on_a_gpu(gpus: int, optimizer: str) -> None:
+    assert resolve_hyperparameters(spec(resources={"gpusPerNode": gpus})).optimizer == optimizer
+
+
 def test_steps_leave_epochs_open() -> None:
     assert resolve_hyperparameters(spec(hyperparameters={"maxSteps": 5})).epochs is None
     assert resolve_hyperparameters(spec()).epochs == 3
