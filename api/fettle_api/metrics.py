@@ -5,6 +5,9 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_REPORT_OUTCOMES = ("accepted", "refused", "failed")
+_WRITE_OUTCOMES = ("written", "gone", "failed")
+_WEBHOOK_RESULTS = ("delivered", "failed", "unwanted")
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 """Seconds: from a job's status to an upload."""
 
@@ -13,6 +16,7 @@ class Metrics:
     """The facade's numbers, in a registry of their own."""
 
     def __init__(self) -> None:
+        """Outcomes are there from the start: a rate sees the first of each too."""
         self.registry = CollectorRegistry()
         self._requests = self._counter("fettle_api_requests", "Requests answered", "dialect", "method", "status")
         self._request_seconds = Histogram(
@@ -26,6 +30,13 @@ class Metrics:
         self._writes = self._counter("fettle_api_progress_writes", "Writes of progress into jobs", "outcome")
         self._webhooks = self._counter("fettle_api_webhook_attempts", "Attempts to deliver a webhook", "result")
         self._watch_failures = self._counter("fettle_api_watch_failures", "Watches that failed and began anew", "kind")
+        for counter, outcomes in (
+            (self._reports, _REPORT_OUTCOMES),
+            (self._writes, _WRITE_OUTCOMES),
+            (self._webhooks, _WEBHOOK_RESULTS),
+        ):
+            for outcome in outcomes:
+                counter.labels(outcome)
 
     def request_ended(self, dialect: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; `status` is 0 if its caller went away before."""
@@ -34,7 +45,7 @@ class Metrics:
         self._request_seconds.labels(dialect).observe(seconds)
 
     def report_ended(self, outcome: str) -> None:
-        """A report came: `accepted`, or the code of the error that refused it."""
+        """A report came: `accepted`, `refused` for what it is, or `failed` for want of the API server."""
         self._reports.labels(outcome).inc()
 
     def write_ended(self, outcome: str) -> None:

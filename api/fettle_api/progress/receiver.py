@@ -9,7 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from fettle_api.errors import BodyError, ForbiddenError, JobFinishedError, JobNotFoundError, UnauthenticatedError
+from fettle_api.errors import (
+    BodyError,
+    ForbiddenError,
+    JobFinishedError,
+    JobNotFoundError,
+    UnauthenticatedError,
+    status_of,
+)
 from fettle_api.identity.token_reviews import PodTokens
 from fettle_api.metrics import Metrics
 from fettle_api.progress.kubeflow import event_of_kubeflow, is_kubeflow_report
@@ -47,8 +54,9 @@ def build_receiver(store: Store, tokens: PodTokens, reports: Reports, metrics: M
 def _counted(metrics: Metrics) -> Iterator[None]:
     try:
         yield
-    except FettleError as error:
-        metrics.report_ended(error.code)
+    except Exception as error:  # counted, not caught: whatever it is goes on to the edge of the process
+        is_refused = isinstance(error, FettleError) and status_of(error) < 500
+        metrics.report_ended("refused" if is_refused else "failed")
         raise
     metrics.report_ended("accepted")
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fettle_client.protocol import PODS, TRAINING_JOBS
+from fettle_client.protocol import PODS, TRAINING_JOBS, UnavailableError
 from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, job_directory, progress_audience
 from tests.support.facade import Facade, running_facade
 
@@ -137,10 +137,12 @@ async def test_reports_and_writes_are_counted_by_what_came_of_them(facade: Facad
     await until_progress(facade, step=1)
     await post(facade, {"attempt": "x"})
     await post(facade, token="of somebody else")
+    facade.client.fail_next("create", UnavailableError(503, "ServiceUnavailable", "away"))
+    assert (await post(facade, token="that is new")).status_code >= 500
     async with facade.caller(None) as caller:
         found = (await caller.get("/metrics")).text.splitlines()
-    for outcome in ("accepted", "Body", "Unauthorized"):
-        assert f'fettle_api_progress_reports_total{{outcome="{outcome}"}} 1.0' in found
+    for outcome, count in {"accepted": 1, "refused": 2, "failed": 1}.items():
+        assert f'fettle_api_progress_reports_total{{outcome="{outcome}"}} {count}.0' in found
     assert any(line.startswith('fettle_api_progress_writes_total{outcome="written"}') for line in found)
 
 

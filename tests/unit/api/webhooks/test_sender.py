@@ -93,7 +93,7 @@ async def test_a_job_is_announced_once_when_it_has_ended(world: World) -> None:
         await until_idle(world)
     bodies = [json.loads(received.body) for received in receiver.received]
     assert [(body["job_id"], body["status"]) for body in bodies] == [("demo", "completed"), ("other", "cancelled")]
-    assert (world.attempts("delivered"), world.attempts("failed")) == (2, None)
+    assert (world.attempts("delivered"), world.attempts("failed")) == (2, 0)
     assert world.client.items(LEASES)[0]["spec"]["holderIdentity"] == ""
 
 
