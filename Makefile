@@ -80,6 +80,7 @@ format: .venv/installed ## format the code
 .PHONY: generate
 generate: .venv/installed ## write the CRDs and reference tables from the schema
 	@$(PYTHON) -m fettle_schema.generate
+	@$(PYTHON) charts/readme.py
 
 .PHONY: verify
 verify: static unit ## format, lint, types, import contracts, generated files, unit tests
@@ -95,6 +96,7 @@ static: .venv/installed
 	@$(RUN)/lint-imports
 	$(SAY) "generated files"
 	@$(PYTHON) -m fettle_schema.generate --check
+	@$(PYTHON) charts/readme.py --check
 
 .PHONY: unit
 unit: .venv/installed

@@ -1,6 +1,7 @@
 """What the chart installs: every object, by its values."""
 
 import base64
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,18 @@ import pytest
 
 from fettle_api.settings import ApiSettings
 from fettle_api.webhooks.signing import read_key
+from fettle_operator.builders.metadata import labels as labels_of_a_run
+from fettle_operator.builders.node_of_workspace import MOUNTS_WORKSPACE, beside_the_workspace
 from fettle_schema.crd import DEFINITIONS
+from fettle_schema.manifests import load_manifests
+from fettle_schema.names import LABEL_JOB
+from fettle_schema.validation import admit
+from fettle_trainer.serve.__main__ import parse
 from tests.unit.chart.conftest import CHART, Manifest, Render
 
 pytestmark = pytest.mark.cluster
 
+ENGINE = ("engine.enabled=true", "engine.model=models/base")
 CRDS = {definition.manifest()["metadata"]["name"] for definition in DEFINITIONS}
 
 
@@ -22,12 +30,17 @@ def test_the_chart_passes_lint(helm: Callable[..., str]) -> None:
 
 
 def test_default_values_install_everything(render: Render) -> None:
-    kinds = sorted(manifest["kind"] for manifest in render() if manifest["kind"] != "CustomResourceDefinition")
-    assert kinds == [
-        *("ClusterRole", "ClusterRole", "ClusterRoleBinding", "ClusterRoleBinding"),
-        *("Deployment", "Deployment", "PersistentVolumeClaim", "Role", "Role", "RoleBinding", "RoleBinding"),
-        *("Secret", "Secret", "Service", "ServiceAccount", "ServiceAccount"),
-    ]
+    kinds = Counter(manifest["kind"] for manifest in without_tests(render()))
+    assert kinds == {
+        "CustomResourceDefinition": 2,
+        **dict.fromkeys(("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"), 2),
+        "Deployment": 2,
+        "Service": 1,
+        "Secret": 2,
+        "PersistentVolumeClaim": 1,
+        "NetworkPolicy": 3,
+        "PodDisruptionBudget": 2,
+    }
 
 
 def test_every_object_is_in_the_namespace_of_the_release_or_in_none(render: Render) -> None:
@@ -72,7 +85,7 @@ def test_the_workspace_stays_when_the_release_goes(render: Render) -> None:
 
 
 def test_without_the_facade_nothing_of_it_is_left(render: Render) -> None:
-    manifests = render("api.enabled=false")
+    manifests = render("api.enabled=false", "test.enabled=false")
     assert [manifest["metadata"]["name"] for manifest in manifests if "api" in manifest["metadata"]["name"]] == []
     assert "FETTLE_RECEIVER_URL" not in environment(deployment(manifests, "operator"))
 
@@ -235,8 +248,130 @@ def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest
     assert facade.credentials_secret_name == "hub"
 
 
+def test_pods_that_mount_a_claim_of_one_node_go_to_one_node(render: Render) -> None:
+    values = (*ENGINE, 'workspace.accessModes=["ReadWriteOnce"]')
+    given = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}
+    manifests = render(
+        *values, 'api.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution=[{"topologyKey": "zone"}]'
+    )
+    facade, engine = (deployment(manifests, component) for component in ("api", "engine"))
+    [trial] = of_kind(manifests, "Pod")
+    for template in (facade["spec"]["template"], engine["spec"]["template"], trial):
+        required = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        run = beside_the_workspace(given if template is facade else {})["podAffinity"]
+        assert required[-1] == run["requiredDuringSchedulingIgnoredDuringExecution"][-1]
+        assert MOUNTS_WORKSPACE.items() <= template["metadata"]["labels"].items(), "the first fits its own rule"
+    assert pod(facade)["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] == {
+        "topologyKey": "zone"
+    }
+    assert "podAffinity" not in pod(deployment(manifests, "operator"))["affinity"]
+    assert "podAffinity" not in pod(deployment(render(), "api"))["affinity"]
+
+
+def test_copies_prefer_different_nodes(render: Render) -> None:
+    for component in ("operator", "api"):
+        ours = deployment(render(), component)
+        [rule] = pod(ours)["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        selected = rule["podAffinityTerm"]["labelSelector"]["matchLabels"]
+        assert selected.items() <= ours["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_built_in_engine_is_the_facades(render: Render) -> None:
+    manifests = render(*ENGINE)
+    engine, facade = deployment(manifests, "engine"), deployment(manifests, "api")
+    [service] = [one for one in of_kind(manifests, "Service") if one["metadata"]["name"] == "fettle-engine"]
+    assert (
+        environment(facade)["FETTLE_API_ENGINE_URL"]
+        == f"http://fettle-engine.demo:{service['spec']['ports'][0]['port']}"
+    )
+    labels = engine["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert labels["fettle.dev/engine"] == "true"
+    key = secret_of(manifests, "engine-key")
+    for each in (engine, facade):
+        [volume] = [volume for volume in pod(each)["volumes"] if volume["name"] == "engine-key"]
+        assert volume["secret"]["secretName"] == key["metadata"]["name"]
+    assert pod(engine)["automountServiceAccountToken"] is False
+    mounts = {mount["name"]: mount.get("readOnly", False) for mount in container(engine)["volumeMounts"]}
+    assert mounts == {"workspace": True, "engine-key": True, "tmp": False}
+
+
+def test_the_engine_understands_its_command_line(render: Render) -> None:
+    engine = container(deployment(render(*ENGINE, 'engine.extraArguments=["--max-length=64"]'), "engine"))
+    assert engine["command"] == ["python", "-m", "fettle_trainer.serve"]
+    settings = parse(engine["args"])
+    assert (settings.model, settings.port, settings.max_length) == ("models/base", 8000, 64)
+    assert engine["workingDir"] == "/workspace", "so that models/… is found, and is the base model's name"
+    mounts = {mount["name"]: Path(mount["mountPath"]) for mount in engine["volumeMounts"]}
+    assert settings.admin_key_file == mounts["engine-key"] / "engine-key"
+
+
+def test_each_host_of_an_ingress_leads_to_its_dialect(render: Render) -> None:
+    dialects = ("http", *ApiSettings().dialect_ports)
+    hosts = [f"api.ingress.hosts.{dialect}={dialect}.example" for dialect in dialects]
+    manifests = render("api.ingress.enabled=true", *hosts)
+    [ingress] = of_kind(manifests, "Ingress")
+    [service] = of_kind(manifests, "Service")
+    backends = {rule["host"]: rule["http"]["paths"][0]["backend"]["service"] for rule in ingress["spec"]["rules"]}
+    assert backends == {
+        f"{dialect}.example": {"name": service["metadata"]["name"], "port": {"name": dialect}} for dialect in dialects
+    }
+    assert {port["name"] for port in service["spec"]["ports"]} == set(dialects)
+    assert of_kind(render(), "Ingress") == []
+
+
+def test_policies_select_pods_that_there_are(render: Render) -> None:
+    manifests = render(*ENGINE, 'watchNamespaces=["demo","team-a"]')
+    policies = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): one["spec"]
+        for one in of_kind(manifests, "NetworkPolicy")
+    }
+    for component in ("operator", "api", "engine"):
+        labels = deployment(manifests, component)["spec"]["template"]["metadata"]["labels"]
+        spec = policies["demo", f"fettle-{component}"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        ports = {port["name"] for port in container(deployment(manifests, component))["ports"]}
+        assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == ports
+    run_labels = labels_of_a_run({"metadata": {"name": "a", "uid": "b"}}, 1)
+    for namespace in ("demo", "team-a"):
+        run = policies[namespace, "fettle-runs"]["podSelector"]
+        assert run["matchLabels"].items() <= run_labels.items()
+        assert [rule["key"] for rule in run["matchExpressions"]] == [LABEL_JOB]
+
+
+def test_runs_reach_everything_but_the_nodes_credentials(render: Render) -> None:
+    [spec] = [one["spec"] for one in of_kind(render(), "NetworkPolicy") if one["metadata"]["name"] == "fettle-runs"]
+    [rule] = spec["egress"]
+    assert rule["to"] == [
+        {"namespaceSelector": {}},
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}},
+        {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}},
+    ]
+
+
+def test_the_test_is_left_out_where_no_job_is_run(render: Render) -> None:
+    assert of_kind(render('watchNamespaces=["elsewhere"]'), "Pod") == []
+    assert len(of_kind(render('watchNamespaces=["elsewhere","demo"]'), "Pod")) == 1
+
+
+def test_the_tests_job_is_a_job(render: Render) -> None:
+    [config_map] = of_kind(render('imagePullSecrets=[{"name": "pull"}]'), "ConfigMap")
+    [job] = load_manifests(config_map["data"]["job.yaml"])
+    spec = admit(job)["spec"]
+    assert spec["hyperparameters"]["maxSteps"] == 5
+    assert spec["resources"]["gpusPerNode"] == 0
+    [trial] = of_kind(render(), "Pod")
+    [init] = trial["spec"]["initContainers"]
+    assert f"models/{init['command'][-1]}" == spec["baseModel"]["path"]
+
+
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def without_tests(manifests: list[Manifest]) -> list[Manifest]:
+    """What `helm install` makes: hooks of `helm test` are left out."""
+    return [one for one in manifests if "helm.sh/hook" not in (one["metadata"].get("annotations") or {})]
 
 
 def secret_of(manifests: list[Manifest], suffix: str) -> Manifest:
