@@ -14,7 +14,7 @@ from tests.e2e.installation import MODEL_PATH, Installation, training_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-STEPS = 400
+STEPS = 1500
 CRDS = ("trainingjobs.fettle.dev", "adapters.fettle.dev")
 
 
@@ -34,17 +34,14 @@ def release(
 
 
 def test_an_upgrade_while_a_job_runs_loses_nothing(release: Installation) -> None:
-    """Operator and facade are replaced, and the engine comes beside them."""
     job = release.apply(training_job("upgraded", STEPS))
     release.wait("it trains", lambda: release.step(job) > 0, seconds=300)
     [before] = release.of_job("pods", job)
-    release.upgrade(
-        "operator.podAnnotations.round=two",
-        "api.podAnnotations.round=two",
-        *("engine.enabled=true", f"engine.model={MODEL_PATH}"),
-    )
+    leader = release.leader()
+    release.upgrade("operator.podAnnotations.round=two", "api.podAnnotations.round=two")
     assert release.phase(job) == "Running", "the upgrade was over only after the job"
     status = release.wait_for_phase(job, "Succeeded", 600)
+    assert release.leader() != leader, "the operator was replaced"
     assert status["attempts"]["current"] == 1
     assert status["progress"]["step"] == STEPS
     [after] = release.of_job("pods", job)
@@ -53,6 +50,7 @@ def test_an_upgrade_while_a_job_runs_loses_nothing(release: Installation) -> Non
 
 
 def test_the_engine_serves_the_base_model_to_the_facade(release: Installation) -> None:
+    release.upgrade("engine.enabled=true", f"engine.model={MODEL_PATH}")
     address = release.kubectl("get", "service", "fettle-engine", "-o", "jsonpath={.spec.clusterIP}")
     served = httpx.get(f"http://{address}:8000/v1/models", timeout=30, trust_env=False).json()
     assert [model["id"] for model in served["data"]] == [MODEL_PATH]
