@@ -49,18 +49,23 @@ def test_an_upgrade_while_a_job_runs_loses_nothing(release: Installation) -> Non
     assert release.get("adapter", job) is not None
 
 
-def test_the_engine_serves_the_base_model_to_the_facade(release: Installation) -> None:
+def test_the_engine_answers_with_the_adapter_through_the_facade(release: Installation) -> None:
+    """Its pod, its key, its view of the claim and its Service are those that the facade was told of."""
     release.upgrade("engine.enabled=true", f"engine.model={MODEL_PATH}")
-    address = release.kubectl("get", "service", "fettle-engine", "-o", "jsonpath={.spec.clusterIP}")
-    served = httpx.get(f"http://{address}:8000/v1/models", timeout=30, trust_env=False).json()
-    assert [model["id"] for model in served["data"]] == [MODEL_PATH]
     pods = release.kubectl("get", "pods", "--selector=fettle.dev/engine=true", "-o", "name").split()
     assert len(pods) == 1
     with release.http() as client:
-        request = {"model": MODEL_PATH, "messages": [{"role": "user", "content": "show pods"}], "max_tokens": 4}
-        answer = client.post("/v1/chat/completions", json=request)
+        loaded = client.post("/qlora/api/adapters/upgraded/load")
+        assert loaded.status_code == 200, loaded.text
+        request = {"messages": [{"role": "user", "content": "show pods 1"}], "max_tokens": 4}
+        answer = client.post("/qlora/v1/chat/completions", json=request)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["role"] == "assistant"
+    address = release.kubectl("get", "service", "fettle-engine", "-o", "jsonpath={.spec.clusterIP}")
+    with httpx.Client(base_url=f"http://{address}:8000", timeout=30, trust_env=False) as engine:
+        served = {model["id"] for model in engine.get("/v1/models").json()["data"]}
+        assert served == {MODEL_PATH, "upgraded"}
+        assert engine.post("/v1/unload_lora_adapter", json={"lora_name": "upgraded"}).status_code == 401
 
 
 def test_helm_test_may_be_repeated(release: Installation) -> None:
