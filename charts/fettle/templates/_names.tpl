@@ -72,3 +72,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "fettle.image" -}}
 {{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
+
+{{/* Keys of engines as files, NAMESPACE.NAME: nobody gets those of another namespace. Empty where there is none. */}}
+{{- define "fettle.operatorEngineKeys" -}}
+{{- with include "fettle.engineKeySecret" . }}
+- secret:
+    name: {{ . }}
+    items: [{key: {{ $.Values.api.engine.key }}, path: {{ $.Release.Namespace }}.{{ $.Values.api.engine.key }}}]
+{{- end }}
+{{- range .Values.operator.engineKeys }}
+- secret:
+    name: {{ .secret }}
+    items: [{key: {{ .key }}, path: {{ .namespace }}.{{ .name }}}]
+{{- end }}
+{{- end -}}

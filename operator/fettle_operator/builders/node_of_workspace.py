@@ -9,10 +9,15 @@ MOUNTS_WORKSPACE = {LABEL_MOUNTS_WORKSPACE: "true"}
 """Label of such pods; the chart gives it to the facade and the engine."""
 
 
-def beside_the_workspace(affinity: Manifest | None) -> Manifest:
-    """An affinity with one more rule: only where another such pod is. The scheduler lets the first go anywhere."""
+def beside_the_workspace(template: Manifest) -> Manifest:
+    """A pod template that goes only where another such pod is. The scheduler lets the first go anywhere."""
+    metadata, spec = template["metadata"], template["spec"]
     rule = {"labelSelector": {"matchLabels": MOUNTS_WORKSPACE}, "topologyKey": "kubernetes.io/hostname"}
-    given: dict[str, Any] = affinity or {}
-    pods: dict[str, Any] = given.get("podAffinity") or {}
+    affinity: dict[str, Any] = spec.get("affinity") or {}
+    pods: dict[str, Any] = affinity.get("podAffinity") or {}
     required = [*(pods.get("requiredDuringSchedulingIgnoredDuringExecution") or []), rule]
-    return {**given, "podAffinity": {**pods, "requiredDuringSchedulingIgnoredDuringExecution": required}}
+    pods = {**pods, "requiredDuringSchedulingIgnoredDuringExecution": required}
+    return {
+        "metadata": {**metadata, "labels": {**metadata["labels"], **MOUNTS_WORKSPACE}},
+        "spec": {**spec, "affinity": {**affinity, "podAffinity": pods}},
+    }

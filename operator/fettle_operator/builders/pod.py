@@ -3,7 +3,6 @@
 from decimal import Decimal
 from typing import Any
 
-from fettle_operator.builders.node_of_workspace import beside_the_workspace
 from fettle_operator.plan import Manifest
 from fettle_operator.settings import OperatorSettings
 from fettle_schema import names
@@ -34,10 +33,7 @@ def build_pod_spec(job: Manifest, spec: TrainingJobSpec, attempt: int, settings:
         "containers": [_container(job, spec, attempt, settings)],
         "volumes": _volumes(job, spec, attempt, settings),
     }
-    placed = {**pod, **_placement(runtime)}
-    if settings.workspace_on_one_node:
-        placed["affinity"] = beside_the_workspace(placed.get("affinity"))
-    return placed
+    return {**pod, **_placement(runtime)}
 
 
 def grace_period_seconds(spec: TrainingJobSpec, settings: OperatorSettings) -> int:

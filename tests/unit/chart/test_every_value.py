@@ -45,6 +45,10 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "operator.image.tag": ("o3", "image: example/op:o3"),
     "operator.image.pullPolicy": ("Never", "imagePullPolicy: Never"),
     "operator.replicas": (3, "replicas: 3"),
+    "operator.engineKeys": (
+        [{"namespace": "team-a", "name": "vllm", "secret": "vllm-key", "key": "token"}],
+        "items: [{key: token, path: team-a.vllm}]",
+    ),
     "operator.queues": ({"default": {"maxRunning": 9}}, r"maxRunning\":9"),
     "operator.log.level": ("DEBUG", "FETTLE_LOG_LEVEL\n value: DEBUG"),
     "operator.log.format": ("text", "FETTLE_LOG_FORMAT\n value: text"),

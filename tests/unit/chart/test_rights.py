@@ -131,7 +131,7 @@ def test_pods_are_restricted(render: Render, values: tuple[str, ...]) -> None:
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
-        kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        kinds = {"projected", "emptyDir", "secret", "configMap", "persistentVolumeClaim"}
         assert all(kinds & set(volume) for volume in pod["volumes"])
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
             assert container["securityContext"] == {

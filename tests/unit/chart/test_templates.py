@@ -14,7 +14,6 @@ from fettle_operator.builders.metadata import labels as labels_of_a_run
 from fettle_operator.builders.node_of_workspace import MOUNTS_WORKSPACE, beside_the_workspace
 from fettle_schema.crd import DEFINITIONS
 from fettle_schema.manifests import load_manifests
-from fettle_schema.names import LABEL_JOB
 from fettle_schema.validation import admit
 from fettle_trainer.serve.__main__ import parse
 from tests.unit.chart.conftest import CHART, Manifest, Render
@@ -250,16 +249,16 @@ def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest
 
 def test_pods_that_mount_a_claim_of_one_node_go_to_one_node(render: Render) -> None:
     values = (*ENGINE, 'workspace.accessModes=["ReadWriteOnce"]')
-    given = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}
     manifests = render(
         *values, 'api.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution=[{"topologyKey": "zone"}]'
     )
     facade, engine = (deployment(manifests, component) for component in ("api", "engine"))
     [trial] = of_kind(manifests, "Pod")
+    run = beside_the_workspace({"metadata": {"labels": {}}, "spec": {}})
     for template in (facade["spec"]["template"], engine["spec"]["template"], trial):
         required = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-        run = beside_the_workspace(given if template is facade else {})["podAffinity"]
-        assert required[-1] == run["requiredDuringSchedulingIgnoredDuringExecution"][-1]
+        [rule] = run["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert required[-1] == rule
         assert MOUNTS_WORKSPACE.items() <= template["metadata"]["labels"].items(), "the first fits its own rule"
     assert pod(facade)["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] == {
         "topologyKey": "zone"
@@ -291,6 +290,10 @@ def test_the_built_in_engine_is_the_facades(render: Render) -> None:
     for each in (engine, facade):
         [volume] = [volume for volume in pod(each)["volumes"] if volume["name"] == "engine-key"]
         assert volume["secret"]["secretName"] == key["metadata"]["name"]
+    [mounted] = [volume for volume in pod(deployment(manifests, "operator"))["volumes"] if "projected" in volume]
+    [source] = mounted["projected"]["sources"]
+    assert source["secret"]["name"] == key["metadata"]["name"]
+    assert source["secret"]["items"] == [{"key": "engine-key", "path": "demo.engine-key"}]
     assert pod(engine)["automountServiceAccountToken"] is False
     mounts = {mount["name"]: mount.get("readOnly", False) for mount in container(engine)["volumeMounts"]}
     assert mounts == {"workspace": True, "engine-key": True, "tmp": False}
@@ -336,7 +339,8 @@ def test_policies_select_pods_that_there_are(render: Render) -> None:
     for namespace in ("demo", "team-a"):
         run = policies[namespace, "fettle-runs"]["podSelector"]
         assert run["matchLabels"].items() <= run_labels.items()
-        assert [rule["key"] for rule in run["matchExpressions"]] == [LABEL_JOB]
+    ours = deployment(manifests, "api")["spec"]["template"]["metadata"]["labels"]
+    assert not run["matchLabels"].items() <= ours.items(), "the policy of runs is theirs alone"
 
 
 def test_runs_reach_everything_but_the_nodes_credentials(render: Render) -> None:

@@ -51,6 +51,7 @@ REFUSED = [
     ("monitoring.serviceMonitor.interval=often", "monitoring/serviceMonitor/interval", "does not match pattern"),
     ("monitoring.prometheusRule.failureRatio=50", "monitoring/prometheusRule/failureRatio", "maximum"),
     ("test.timeoutSeconds=1", "test/timeoutSeconds", "minimum"),
+    ('operator.engineKeys=[{"name": "vllm"}]', "operator/engineKeys/0", "'namespace'"),
     ("trainer.serviceAccountName=A", "trainer/serviceAccountName", "does not match pattern"),
     ('workspace.accessModes=["ReadWriteOncePod"]', "workspace/accessModes/0", "must be one of"),
     ("crds.enabled=perhaps", "crds/enabled", "want boolean"),
