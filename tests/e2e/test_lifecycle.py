@@ -73,10 +73,22 @@ def test_helm_test_may_be_repeated(release: Installation) -> None:
 
 
 def test_uninstalling_leaves_results_and_says_so(release: Installation) -> None:
+    held = '{"metadata": {"finalizers": ["fettle.dev/loaded"]}}'
+    release.kubectl("patch", "adapter", "upgraded", "--type=merge", "--patch", held)
     said = release.uninstall()
     for kept in (*CRDS, "fettle-workspace"):
         assert kept in said, "helm tells what it keeps"
-    assert release.kubectl("get", "deployments,services,secrets,roles,networkpolicies", "-o", "name") == ""
+    assert (
+        release.kubectl(
+            "get",
+            "deployments,services,secrets,roles,jobs.batch,networkpolicies",
+            "-l",
+            "app.kubernetes.io/part-of=fettle",
+            "-o",
+            "name",
+        )
+        == ""
+    )
     assert release.status("upgraded")["phase"] == "Succeeded"
     adapter = release.get("adapter", "upgraded")
     assert adapter is not None
@@ -84,6 +96,7 @@ def test_uninstalling_leaves_results_and_says_so(release: Installation) -> None:
 
 
 def test_no_finalizer_is_left_behind(release: Installation) -> None:
+    """Not even on an Adapter that engines had when the operator went."""
     for kind in ("trainingjobs", "adapters"):
         finalizers = release.kubectl("get", kind, "-o", "jsonpath={.items[*].metadata.finalizers}")
         assert finalizers == ""

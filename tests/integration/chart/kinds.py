@@ -1,6 +1,6 @@
 """How to reach every kind that the chart holds."""
 
-from fettle_client.protocol import CLAIMS, CONFIG_MAPS, PODS, SECRETS, SERVICES, ResourceKind
+from fettle_client.protocol import CLAIMS, CONFIG_MAPS, JOBS, PODS, SECRETS, SERVICES, ResourceKind
 from tests.support.api_server import CRDS
 
 _RBAC, _NETWORK, _MONITORING = "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1", "monitoring.coreos.com/v1"
@@ -11,7 +11,18 @@ CLUSTER_ROLE_BINDINGS = ResourceKind(_RBAC, "ClusterRoleBinding", "clusterrolebi
 KINDS = {
     kind.kind: kind
     for kind in (
-        *(CLAIMS, CONFIG_MAPS, PODS, SECRETS, SERVICES, SERVICE_ACCOUNTS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, CRDS),
+        *(
+            CLAIMS,
+            CONFIG_MAPS,
+            JOBS,
+            PODS,
+            SECRETS,
+            SERVICES,
+            SERVICE_ACCOUNTS,
+            CLUSTER_ROLES,
+            CLUSTER_ROLE_BINDINGS,
+            CRDS,
+        ),
         ResourceKind(_RBAC, "Role", "roles"),
         ResourceKind(_RBAC, "RoleBinding", "rolebindings"),
         ResourceKind("apps/v1", "Deployment", "deployments"),

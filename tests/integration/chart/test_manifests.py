@@ -94,10 +94,10 @@ async def test_every_pod_is_restricted(client: KubernetesClient, restricted: str
     manifests = render_here(*EVERYTHING)
     for account in (one for one in manifests if one["kind"] == "ServiceAccount"):
         await client.create(SERVICE_ACCOUNTS, account)
-    deployments = [one for one in manifests if one["kind"] == "Deployment"]
-    pods = [pod_of(restricted, one["spec"]["template"]["spec"]) for one in deployments]
+    templates = [one for one in manifests if one["kind"] in ("Deployment", "Job")]
+    pods = [pod_of(restricted, one["spec"]["template"]["spec"]) for one in templates]
     pods += [one for one in manifests if one["kind"] == "Pod"]
-    assert len(pods) == 4, "operator, facade, engine, test"
+    assert len(pods) == 5, "operator, facade, engine, test, uninstall"
     for pod in pods:
         await client.create(PODS, pod, dry_run=True)
         with pytest.raises(ApiError, match="violates PodSecurity"):

@@ -62,6 +62,7 @@ FACADE: Rights = {
 }
 LEADER: Rights = {"leases.coordination.k8s.io": ("create",)}
 TEST: Rights = {"trainingjobs.fettle.dev": ("create",)}
+UNINSTALL: Rights = {"adapters.fettle.dev": ("get", "list", "patch")}
 REVIEWER: Rights = {"tokenreviews.authentication.k8s.io": ("create",)}
 NONE: Rights = {}
 
@@ -70,9 +71,11 @@ ACCOUNTS: dict[str, tuple[Rights, Rights]] = {
     "fettle-api": ({**FACADE, **REVIEWER}, REVIEWER),
     "fettle-engine": (NONE, NONE),
     "fettle-test": (TEST, NONE),
+    "fettle-uninstall": (UNINSTALL, UNINSTALL),
     "default": (NONE, NONE),
 }
-"""Account → its rights in the release's namespace, and in any other. `default` is the one of runs."""
+"""Account → its rights in the release's namespace, and in any other. `default` is the one of runs; the accounts of
+`helm test` and `helm uninstall` exist while these run."""
 
 BY_NAME = {
     ("fettle-operator", "leases.coordination.k8s.io", "fettle-operator"): ("get", "update"),
@@ -150,7 +153,8 @@ async def test_an_operator_of_some_namespaces_has_no_right_elsewhere(
         if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             await client.create(kind_of(manifest), manifest)
     assert await rights_of(client, namespace, "fettle-operator", namespace) == expanded({**OPERATOR, **LEADER})
-    assert await rights_of(client, namespace, "fettle-operator", ELSEWHERE) == set()
+    for account in ("fettle-operator", "fettle-uninstall"):
+        assert await rights_of(client, namespace, account, ELSEWHERE) == set()
 
 
 def expanded(rights: Rights) -> set[tuple[str, str]]:

@@ -125,14 +125,14 @@ def test_the_test_touches_its_own_job_and_adapter_only(render: Render) -> None:
 def test_pods_are_restricted(render: Render, values: tuple[str, ...]) -> None:
     manifests = render(*values)
     templates = [deployment["spec"]["template"] for deployment in of_kinds(manifests, "Deployment")]
-    trials = of_kinds(manifests, "Pod")
-    for pod in [one["spec"] for one in (*templates, *trials)]:
+    hooks = [*of_kinds(manifests, "Pod"), *(job["spec"]["template"] for job in of_kinds(manifests, "Job"))]
+    for pod in [one["spec"] for one in (*templates, *hooks)]:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
         kinds = {"projected", "emptyDir", "secret", "configMap", "persistentVolumeClaim"}
-        assert all(kinds & set(volume) for volume in pod["volumes"])
+        assert all(kinds & set(volume) for volume in pod.get("volumes", []))
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,

@@ -353,6 +353,13 @@ def test_runs_reach_everything_but_the_nodes_credentials(render: Render) -> None
     ]
 
 
+def test_uninstalling_lets_go_of_the_adapters_that_were_watched(render: Render) -> None:
+    for values, options in (((), []), (('watchNamespaces=["one","two"]',), ["--namespace=one", "--namespace=two"])):
+        [job] = of_kind(render(*values), "Job")
+        assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-delete", "when no operator is left"
+        assert container(job)["command"] == ["python", "-m", "fettle_client.finalizers", *options]
+
+
 def test_the_test_is_left_out_where_no_job_is_run(render: Render) -> None:
     assert of_kind(render('watchNamespaces=["elsewhere"]'), "Pod") == []
     assert len(of_kind(render('watchNamespaces=["elsewhere","demo"]'), "Pod")) == 1
