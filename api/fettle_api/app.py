@@ -24,6 +24,7 @@ from fettle_api.gpus import Gpus, UnknownGpus
 from fettle_api.identity.auth import Authenticator, build_authenticator
 from fettle_api.identity.token_reviews import PodTokens
 from fettle_api.jobs.logs import LogSource
+from fettle_api.progress.metrics import CountReports, ReceiverMetrics
 from fettle_api.progress.receiver import build_receiver
 from fettle_api.progress.reports import Reports
 from fettle_api.resources.store import Store
@@ -53,7 +54,8 @@ def create_app(
     Its lifespan runs the watch that all of them read from.
     """
     store = Store(client, settings.namespace, settings.cache_timeout_seconds)
-    reports = Reports(store, settings.progress_interval_seconds)
+    metrics = ReceiverMetrics()
+    reports = Reports(store, settings.progress_interval_seconds, on_write=metrics.count_write)
     service = build_service(settings, client, store, workspace, logs, clock, gpus or UnknownGpus())
     reports.subscribe(service.live.wake)
 
@@ -75,8 +77,10 @@ def create_app(
 
     app = _application(lifespan)
     render_errors(app, _render)
+    app.add_middleware(CountReports, metrics=metrics)
     app.add_middleware(AccessLog)
     _add_health(app, store, service.adapters, webhooks)
+    _add_metrics(app, metrics)
     app.include_router(build_receiver(store, PodTokens(client, settings.namespace), reports))
     authenticator = build_authenticator(settings, client)
     ports: dict[str, ASGIApp] = {}
@@ -150,6 +154,12 @@ def _add_health(app: FastAPI, store: Store, adapters: Adapters, webhooks: Webhoo
         is_ready = store.is_ready and is_alive()
         response.status_code = 200 if is_ready else 503
         return {"status": "ok" if is_ready else "waiting for the first list of resources"}
+
+
+def _add_metrics(app: FastAPI, metrics: ReceiverMetrics) -> None:
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 def _render(status: int, message: str, headers: Mapping[str, str]) -> Response:

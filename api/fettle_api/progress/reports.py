@@ -40,8 +40,16 @@ class _Pending:
 class Reports:
     """Coalesces reports for each job: a change of stage, a new attempt and the first step are written at once."""
 
-    def __init__(self, store: Store, interval_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        interval_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_write: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """`on_write` hears of every write, and whether the API server took it."""
         self._store, self._interval_seconds, self._monotonic = store, interval_seconds, monotonic
+        self._on_write = on_write
         self._pending: dict[str, _Pending] = {}
         self._listeners: list[Callable[[str], None]] = []
 
@@ -113,7 +121,10 @@ class Reports:
             return  # another job has the name now, or none
         except ApiError as error:
             pending.is_dirty = True
+            self._on_write(False)
             _logger.warning("progress not written", extra={"job": pending.job.name, "error": str(error)})
+        else:
+            self._on_write(True)
 
 
 def _is_urgent(before: Progress | None, after: Progress, event: ProgressEvent) -> bool:

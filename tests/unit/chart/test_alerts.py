@@ -2,12 +2,12 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from fettle_api.progress.metrics import ReceiverMetrics
 from fettle_trainer.serve import metrics as engine_metrics
 from tests.cluster import build
 from tests.support.fake_kubelet import World
@@ -19,10 +19,19 @@ Promtool = Callable[..., str]
 OURS = 'namespace="demo",service="fettle-operator-metrics"'
 Series = dict[str, str]
 """Series → values, one a minute, in promtool's notation."""
+FACADE = 'namespace="demo",service="fettle-api"'
 
+ANSWERED: Series = {
+    f'fettle_receiver_reports_total{{{FACADE},outcome="accepted"}}': "0+60x600",
+    f'fettle_receiver_reports_total{{{FACADE},outcome="refused"}}': "0+1x600",
+    f'fettle_receiver_reports_total{{{FACADE},outcome="failed"}}': "0x600",
+    f'fettle_receiver_writes_total{{{FACADE},outcome="written"}}': "0+6x600",
+    f'fettle_receiver_writes_total{{{FACADE},outcome="failed"}}': "0x600",
+}
 LED: Series = {f'fettle_is_leader{{{OURS},pod="a"}}': "1x600", f'fettle_is_leader{{{OURS},pod="b"}}': "0x600"}
 HEALTHY: Series = {
     **LED,
+    **ANSWERED,
     f'fettle_reconciles_total{{{OURS},outcome="changed"}}': "0+5x600",
     f'fettle_queue_wait_seconds_bucket{{{OURS},queue="default",le="900"}}': "0+9x600",
     f'fettle_queue_wait_seconds_bucket{{{OURS},queue="default",le="3600"}}': "0+10x600",
@@ -80,6 +89,21 @@ FIRING: dict[str, tuple[str, Series, dict[str, str]]] = {
     "an old checkpoint": (
         "FettleCheckpointAge",
         {f"fettle_checkpoint_age_seconds{{{OURS}}}": "7201x600"},
+        {"severity": "warning"},
+    ),
+    "no facade": (
+        "FettleFacadeDown",
+        {},
+        {"severity": "critical", "namespace": "demo", "service": "fettle-api"},
+    ),
+    "progress is not written": (
+        "FettleReceiverErrors",
+        {**ANSWERED, f'fettle_receiver_writes_total{{{FACADE},outcome="failed"}}': "0+1x600"},
+        {"severity": "warning"},
+    ),
+    "reports are refused": (
+        "FettleReceiverErrors",
+        {**ANSWERED, f'fettle_receiver_reports_total{{{FACADE},outcome="refused"}}': "0+99x600"},
         {"severity": "warning"},
     ),
     "lost work": (
@@ -178,8 +202,9 @@ def test_a_moment_without_a_leader_is_no_alert(promtool: Promtool, rules: dict[s
     promtool("test", "rules", "tests.yaml", rules=rules, tests=given)
 
 
-def test_metrics_are_named_as_prometheus_wants_them(promtool: Promtool, tmp_path: Path) -> None:
+def test_metrics_are_named_as_prometheus_wants_them(promtool: Promtool) -> None:
     assert promtool("check", "metrics", stdin=World().controller.metrics.text()) == ""
+    assert promtool("check", "metrics", stdin=ReceiverMetrics().text()) == ""
     names = [
         f"# HELP {name} {about}\n# TYPE {name} {kind}\n{name} 1\n" for name, kind, about in engine_metrics._METRICS
     ]

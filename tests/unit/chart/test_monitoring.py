@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fettle_api.progress.metrics import ReceiverMetrics
 from fettle_schema.vocabulary import FailureCode, Phase
 from fettle_trainer.serve import metrics as engine_metrics
 from tests.support.fake_kubelet import World
@@ -24,7 +25,8 @@ GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
 @cache
 def known_samples() -> dict[str, set[str]]:
-    """Sample → its own labels. The names are the registry's and the engine's, the labels those of docs/metrics.md."""
+    """Sample → its own labels: the names are those of operator, facade and engine, the operator's labels those of its
+    document."""
     rows = re.findall(r"^\| `(fettle_\w+)` \| \w+ \|([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE)
     labels = {name.removesuffix("_total"): set(re.findall(r"`(\w+)`", text)) for name, text in rows}
     samples = {
@@ -32,6 +34,8 @@ def known_samples() -> dict[str, set[str]]:
         for family in World().controller.metrics.registry.collect()
         for suffix in SUFFIXES[family.type]
     }
+    for family in ReceiverMetrics().registry.collect():
+        samples[f"{family.name}_total"] = {label for sample in family.samples for label in sample.labels}
     return samples | {name: set() for name, _, _ in engine_metrics._METRICS}
 
 
@@ -70,7 +74,8 @@ def can_be(label: str, value: str) -> bool:
         return value in set(Phase)
     if label in ("reason", "cause"):
         return value in set(FailureCode)
-    return f"`{value}`" in DOCUMENT.read_text()
+    outcomes = {s.labels["outcome"] for family in ReceiverMetrics().registry.collect() for s in family.samples}
+    return value in outcomes or f"`{value}`" in DOCUMENT.read_text()
 
 
 @pytest.mark.parametrize(
@@ -104,19 +109,29 @@ def test_alerts_tell_what_to_do(render: Render) -> None:
 def test_alerts_look_at_what_the_service_monitor_scrapes(render: Render) -> None:
     manifests = render("monitoring.serviceMonitor.enabled=true", "monitoring.prometheusRule.enabled=true")
     [service] = [one for one in manifests if one["metadata"]["name"].endswith("-metrics")]
-    [monitor] = [one for one in manifests if one["kind"] == "ServiceMonitor"]
-    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    [of_facade] = [one for one in manifests if one["kind"] == "Service" and one is not service]
+    monitors = [one["spec"] for one in manifests if one["kind"] == "ServiceMonitor"]
+    for monitor, scraped in zip(monitors, (service, of_facade), strict=True):
+        assert monitor["selector"]["matchLabels"].items() <= scraped["metadata"]["labels"].items()
+        assert monitor["endpoints"][0]["port"] in [port["name"] for port in scraped["spec"]["ports"]]
     [operator] = [one for one in manifests if is_deployment_of(one, "operator")]
     assert service["spec"]["selector"].items() <= operator["spec"]["template"]["metadata"]["labels"].items()
     for alert in alerts(render):
-        for _, matchers in SELECTOR.findall(alert["expr"]):
+        for name, matchers in SELECTOR.findall(alert["expr"]):
             given = {label: value for label, _, value in MATCHER.findall(matchers)}
-            assert (given["service"], given["namespace"]) == (service["metadata"]["name"], "demo")
+            scraped = of_facade if name.startswith("fettle_receiver_") else service
+            assert (given["service"], given["namespace"]) == (scraped["metadata"]["name"], "demo")
 
 
 def test_the_dashboard_uses_what_is_exported() -> None:
     assert {expression: problems(expression) for expression in dashboard_expressions() if problems(expression)} == {}
+
+
+@pytest.mark.cluster
+def test_without_a_facade_no_alert_waits_for_it(render: Render) -> None:
+    manifests = render("monitoring.prometheusRule.enabled=true", "api.enabled=false")
+    [rule] = [one for one in manifests if one["kind"] == "PrometheusRule"]
+    assert "fettle_receiver_" not in str(rule)
 
 
 def test_the_dashboard_shows_every_metric_of_the_operator() -> None:
