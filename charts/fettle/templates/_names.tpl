@@ -70,7 +70,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* Takes a dictionary with `root` and `image`. */}}
 {{- define "fettle.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
 {{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Keys of engines as files, NAMESPACE.NAME: nobody gets those of another namespace. Empty where there is none. */}}

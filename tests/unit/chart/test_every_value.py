@@ -12,6 +12,8 @@ from tests.unit.chart.conftest import CHART, TEMPLATE, Manifest, Render
 
 pytestmark = pytest.mark.cluster
 
+DIGEST = f"sha256:{'0' * 64}"
+
 
 def examples_of_a_pod(part: str) -> dict[str, tuple[Any, str]]:
     """What the operator, the facade and the engine have alike."""
@@ -128,6 +130,10 @@ ALONE: dict[str, tuple[str, str, int]] = {
     "fullnameOverride": ("fullnameOverride=tuning", "name: tuning-operator", 1),
     "crds.enabled": ("crds.enabled=false", "kind: CustomResourceDefinition", -1),
     "crds.keep": ("crds.keep=false", "kind: CustomResourceDefinition\nmetadata:\nannotations:", -1),
+    **{
+        f"{part}.image.digest": (f"{part}.image.digest={DIGEST}", f"fettle-{part}@{DIGEST}", 1)
+        for part in ("trainer", "operator", "api")
+    },
     "workspace.create": ("workspace.create=false", "kind: PersistentVolumeClaim", -1),
     "api.enabled": ("api.enabled=false", "name: fettle-api", -1),
     "api.authentication": ("api.authentication=token", "subjectaccessreviews", 1),

@@ -105,6 +105,8 @@ def test_the_engine_understands_its_command_line(render: Render) -> None:
     engine = container(deployment(render(*ENGINE, 'engine.extraArguments=["--max-length=64"]'), "engine"))
     assert engine["command"] == ["python", "-m", "fettle_trainer.serve"]
     settings = parse(engine["args"])
+    annotations = deployment(render(*ENGINE), "engine")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"fettle.dev/max-lora-rank": str(settings.max_lora_rank)}
     assert (settings.model, settings.port, settings.max_length) == ("models/base", 8000, 64)
     assert engine["workingDir"] == "/workspace", "so that models/… is found, and is the base model's name"
     mounts = {mount["name"]: Path(mount["mountPath"]) for mount in engine["volumeMounts"]}

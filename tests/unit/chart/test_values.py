@@ -21,6 +21,7 @@ REFUSED = [
     ("operator.queues.default.running=1", "operator/queues/default", "'running' not allowed"),
     ("operator.environment.lower=1", "operator/environment", "lower"),
     ("trainer.image.pullPolicy=Sometimes", "trainer/image/pullPolicy", "must be one of"),
+    ("trainer.image.digest=latest", "trainer/image/digest", "does not match pattern"),
     ("trainer.image.repository=", "trainer/image/repository", "minLength"),
     ("trainer.resources.limits.memory=lots", "trainer/resources/limits/memory", "does not match pattern"),
     ("trainer.terminationGracePeriodSeconds=0", "trainer/terminationGracePeriodSeconds", "minimum"),
