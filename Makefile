@@ -80,6 +80,7 @@ format: .venv/installed ## format the code
 .PHONY: generate
 generate: .venv/installed ## write the CRDs and reference tables from the schema
 	@$(PYTHON) -m fettle_schema.generate
+	@$(PYTHON) charts/readme.py
 
 .PHONY: verify
 verify: static unit ## format, lint, types, import contracts, generated files, unit tests
@@ -95,6 +96,7 @@ static: .venv/installed
 	@$(RUN)/lint-imports
 	$(SAY) "generated files"
 	@$(PYTHON) -m fettle_schema.generate --check
+	@$(PYTHON) charts/readme.py --check
 
 .PHONY: unit
 unit: .venv/installed
@@ -140,6 +142,21 @@ cluster-down: .venv/installed ## end it and leave nothing behind
 .PHONY: images
 images: machine ## build the operator, facade and trainer images
 	@$(PYTHON) images/build.py all
+
+# -- installing it without Helm ---------------------------------------------------------------------------------
+
+NAMESPACE ?= fettle
+VALUES ?=
+MANIFESTS ?= fettle.yaml
+
+.PHONY: manifests
+manifests: .venv/installed ## write fettle.yaml for kubectl apply: NAMESPACE=fettle VALUES=values.yaml
+	@helm=$$(command -v helm || $(PYTHON) -c 'from tests.cluster.build import build_helm; print(build_helm())'); \
+	staging=$$(mktemp); trap 'rm -f $$staging' EXIT; \
+	$$helm template fettle charts/fettle --namespace "$(NAMESPACE)" --no-hooks --kube-version 1.32.0 $(if $(VALUES),--values "$(VALUES)") \
+	  --set api.apiKey.existingSecret=fettle-api-key,api.webhooks.existingSecret=fettle-webhook-key >$$staging; \
+	cp $$staging "$(MANIFESTS)"; \
+	printf 'wrote %s; docs/install.md says which Secrets it needs, and how it is applied\n' "$(MANIFESTS)"
 
 # -- measuring it ----------------------------------------------------------------------------------------------
 

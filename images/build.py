@@ -128,7 +128,7 @@ def _buildah_build(part: Part, image: str, *arguments: str) -> None:
     started = time.monotonic()
     options = ("--quiet", "--layers=false", "--isolation", "chroot", "--network", "host", "--format", "oci")
     _run("buildah", "build", *options, "--file", ROOT / part.dockerfile, "--tag", image, *arguments, ROOT)
-    _say(f"{image}: {_size_bytes(image) / 1e6:,.0f} MB, built in {time.monotonic() - started:.0f} s")
+    _say(f"{image}: built in {time.monotonic() - started:.0f} s")
 
 
 @contextmanager
@@ -232,7 +232,9 @@ def main() -> None:
     options = parser.parse_args()
     try:
         for name in PARTS if "all" in options.parts else options.parts:
-            print(build(name, options.torch))
+            image = build(name, options.torch)
+            _say(f"{name}: {_size_bytes(image) / 1e6:,.0f} MB")
+            print(image)
     except ImageError as error:
         sys.exit(f"images: {error}")
 

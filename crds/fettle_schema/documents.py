@@ -42,6 +42,18 @@ def failure_table() -> str:
     return "\n".join(rows)
 
 
+def failure_sections() -> str:
+    """A Markdown section for each failure code, to be linked to."""
+    exits = {failure: exit_code for exit_code, failure in FAILURE_OF_EXIT.items()}
+    sections: list[str] = []
+    for code, (sentence, hint) in FAILURES.items():
+        exit_code = exits.get(code)
+        told = f" The trainer exits with {exit_code.value}." if exit_code else ""
+        again = " It is not tried again." if exit_code and exit_code.is_final else ""
+        sections.append(f"### {code}\n\n{sentence}{told}{again}\n\n{hint}")
+    return "\n\n".join(sections)
+
+
 def _rows(schema: dict[str, Any], path: str) -> list[str]:
     required = schema.get("required", [])
     rows: list[str] = []

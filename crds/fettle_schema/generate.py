@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fettle_schema.crd import ADAPTER, DEFINITIONS, TRAINING_JOB
-from fettle_schema.documents import failure_table, field_table, reason_table, rule_table
+from fettle_schema.documents import failure_sections, failure_table, field_table, reason_table, rule_table
 from fettle_schema.manifests import dump_manifest
 
 _HEADER = "# Generated from crds/fettle_schema by `make generate`; do not edit.\n"
@@ -19,8 +19,8 @@ def generated_files(root: Path) -> dict[Path, str]:
         text = _HEADER + dump_manifest(definition.manifest())
         files[root / "crds" / f"{definition.plural}.yaml"] = text
         files[root / "charts/fettle/templates/crds" / f"{definition.plural}.yaml"] = _chart_template(text)
-    readme = root / "crds" / "README.md"
-    files[readme] = _with_tables(readme.read_text())
+    for name, sections in (("crds/README.md", _reference()), ("docs/troubleshooting.md", _troubleshooting())):
+        files[root / name] = _with_sections(name, (root / name).read_text(), sections)
     return files
 
 
@@ -31,8 +31,8 @@ def _chart_template(text: str) -> str:
     return f"{{{{- if .Values.crds.enabled }}}}\n{escaped}{{{{- end }}}}\n"
 
 
-def _with_tables(text: str) -> str:
-    tables = {
+def _reference() -> dict[str, str]:
+    return {
         "reasons": reason_table(),
         "failures": failure_table(),
         "trainingjob-spec": field_table(TRAINING_JOB, "spec"),
@@ -42,12 +42,19 @@ def _with_tables(text: str) -> str:
         "adapter-status": field_table(ADAPTER, "status"),
         "adapter-rules": rule_table(ADAPTER.rules),
     }
-    for name, table in tables.items():
+
+
+def _troubleshooting() -> dict[str, str]:
+    return {"failures": f"\n{failure_sections()}\n", "reasons": reason_table()}
+
+
+def _with_sections(document: str, text: str, sections: dict[str, str]) -> str:
+    for name, section in sections.items():
         begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        text, count = pattern.subn(lambda _found, b=begin, t=table, e=end: f"{b}\n{t}\n{e}", text)  # type: ignore[misc]
+        text, count = pattern.subn(lambda _found, b=begin, s=section, e=end: f"{b}\n{s}\n{e}", text)  # type: ignore[misc]
         if count != 1:
-            raise SystemExit(f"crds/README.md: expected one section {begin}")
+            raise SystemExit(f"{document}: expected one section {begin}")
     return text
 
 

@@ -12,6 +12,8 @@ LABEL_JOB_UID = f"{GROUP}/training-job-uid"
 """Its uid, on every child: what pods are found by."""
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 """Number of the attempt, on Job and pods."""
+LABEL_MOUNTS_WORKSPACE = f"{GROUP}/mounts-workspace"
+"""Of pods that mount the claim, where that is possible on one node only: each goes where another is."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "fettle"
 

@@ -41,6 +41,8 @@ class OperatorSettings(BaseSettings):
     """Whether a job waits until its namespace has the claim."""
     workspace_claim: str = WORKSPACE_CLAIM
     """Name of the claim that runs mount."""
+    workspace_on_one_node: bool = False
+    """Whether the claim is ReadWriteOnce: runs then go to the node where another pod mounts it."""
 
     trainer_cpu_request: Quantity = "1"
     """CPU request of a trainer whose job names none."""

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,17 @@ def images() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def installation(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A fresh cluster with Fettle in a namespace that enforces the Pod Security Standard `restricted`."""
+    with fresh_installation(tmp_path_factory.mktemp("e2e"), images, values_for(images)) as installed:
+        yield installed
+
+
+@contextmanager
+def fresh_installation(
+    folder: Path, images: dict[str, str], values: dict[str, dict[str, object]]
+) -> Iterator[Installation]:
+    """Fettle in a cluster of its own, in a namespace that enforces `restricted`, with a model and a dataset."""
     build.build_helm()
-    cluster = Cluster(tmp_path_factory.mktemp("e2e"))
+    cluster = Cluster(folder / "cluster")
     cluster.up(node=True)
     try:
         _load(cluster, images)
@@ -40,8 +50,8 @@ def installation(images: dict[str, str], tmp_path_factory: pytest.TempPathFactor
         level = "pod-security.kubernetes.io/enforce=restricted"
         cluster.kubectl("label", "namespace", NAMESPACE, level)
         installed = Installation(cluster)
-        installed.install(_values(images))
-        _fill_workspace(installed, tmp_path_factory.mktemp("model"))
+        installed.install(values)
+        _fill_workspace(installed, folder / "model")
         yield installed
     finally:
         cluster.down()
@@ -57,7 +67,7 @@ def _load(cluster: Cluster, images: dict[str, str]) -> None:
         cluster.images.remove(*old)
 
 
-def _values(images: dict[str, str]) -> dict[str, object]:
+def values_for(images: dict[str, str]) -> dict[str, dict[str, object]]:
     """Default values, but for what a single small node without GPUs and registry needs."""
     values: dict[str, dict[str, object]] = {
         part: {"image": dict(zip(("repository", "tag"), image.split(":"), strict=True))}

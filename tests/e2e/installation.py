@@ -39,7 +39,15 @@ class Installation:
     def upgrade(self, *values: str) -> None:
         """`helm upgrade` to the same chart, with some values changed."""
         options = [option for value in values for option in ("--set", value)]
-        self._helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout=180s", *options)
+        self._helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout=300s", *options)
+
+    def test(self) -> str:
+        """`helm test`, as a user does it; what it said."""
+        return self._helm("test", RELEASE, "--logs", "--timeout=480s")
+
+    def uninstall(self) -> str:
+        """`helm uninstall`; what it said."""
+        return self._helm("uninstall", RELEASE, "--wait", "--timeout=180s")
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """The output of kubectl in our namespace; raises ClusterError."""
@@ -136,11 +144,12 @@ class Installation:
         assert secret
         return base64.b64decode(secret["data"]["api-key"]).decode()
 
-    def _helm(self, *arguments: str, stdin: str = "") -> None:
+    def _helm(self, *arguments: str, stdin: str = "") -> str:
         options = (f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={NAMESPACE}")
         argv = [str(build.helm_path()), *arguments, *options]
         finished = subprocess.run(argv, input=stdin, capture_output=True, text=True)
         assert finished.returncode == 0, f"{finished.stdout}{finished.stderr}\n{self.story()}"
+        return finished.stdout + finished.stderr
 
 
 def training_job(name: str, max_steps: int = 40, **spec: object) -> Manifest:

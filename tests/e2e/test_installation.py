@@ -20,6 +20,17 @@ def test_an_upgrade_keeps_the_key(installation: Installation) -> None:
     assert installation.api_key() == before
 
 
+def test_helm_test_trains_and_finds_the_adapter(installation: Installation) -> None:
+    said = installation.test()
+    assert "TrainingJob fettle-test created" in said
+    assert "Adapter fettle-test is there: sha256:" in said
+    assert "passed" in said
+    assert installation.get("trainingjob", "fettle-test") is None
+    assert installation.get("adapter", "fettle-test") is None
+    for kind in ("serviceaccount", "role", "rolebinding", "configmap"):
+        assert installation.get(kind, "fettle-test") is None, "its rights are gone"
+
+
 @pytest.mark.parametrize(
     ("account", "verb", "resource"),
     [

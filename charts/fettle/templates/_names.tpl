@@ -17,6 +17,14 @@
 {{- printf "%s-api" (include "fettle.fullname" .) -}}
 {{- end -}}
 
+{{- define "fettle.engineName" -}}
+{{- printf "%s-engine" (include "fettle.fullname" .) -}}
+{{- end -}}
+
+{{- define "fettle.testName" -}}
+{{- printf "%s-test" (include "fettle.fullname" .) -}}
+{{- end -}}
+
 {{/* ClusterRoles have no namespace: two releases of one name must not share them. */}}
 {{- define "fettle.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "fettle.fullname" .) -}}
@@ -28,6 +36,23 @@
 
 {{- define "fettle.webhookKeySecret" -}}
 {{- default (printf "%s-webhook-key" (include "fettle.fullname" .)) .Values.api.webhooks.existingSecret -}}
+{{- end -}}
+
+{{/* Empty where the engine has no key. */}}
+{{- define "fettle.engineKeySecret" -}}
+{{- if .Values.api.engine.existingSecret -}}
+{{- .Values.api.engine.existingSecret -}}
+{{- else if .Values.engine.enabled -}}
+{{- printf "%s-engine-key" (include "fettle.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fettle.engineUrl" -}}
+{{- if .Values.engine.enabled -}}
+http://{{ include "fettle.engineName" . }}.{{ .Release.Namespace }}:8000
+{{- else -}}
+{{- .Values.api.engine.url -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "fettle.labels" -}}
@@ -45,5 +70,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* Takes a dictionary with `root` and `image`. */}}
 {{- define "fettle.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
 {{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Keys of engines as files, NAMESPACE.NAME: nobody gets those of another namespace. Empty where there is none. */}}
+{{- define "fettle.operatorEngineKeys" -}}
+{{- with include "fettle.engineKeySecret" . }}
+- secret:
+    name: {{ . }}
+    items: [{key: {{ $.Values.api.engine.key }}, path: {{ $.Release.Namespace }}.{{ $.Values.api.engine.key }}}]
+{{- end }}
+{{- range .Values.operator.engineKeys }}
+- secret:
+    name: {{ .secret }}
+    items: [{key: {{ .key }}, path: {{ .namespace }}.{{ .name }}}]
+{{- end }}
 {{- end -}}

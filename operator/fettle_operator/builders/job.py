@@ -3,6 +3,7 @@
 from typing import Any
 
 from fettle_operator.builders.metadata import child_metadata, labels
+from fettle_operator.builders.node_of_workspace import beside_the_workspace
 from fettle_operator.builders.pod import build_pod_spec
 from fettle_operator.builders.service import build_service
 from fettle_operator.plan import Manifest
@@ -36,5 +37,6 @@ def build_job(job: Manifest, spec: TrainingJobSpec, attempt: int, settings: Oper
     if kueue_queue is not None:
         metadata["labels"][KUEUE_LABEL] = kueue_queue
         body["suspend"] = True
-    body["template"] = {"metadata": {"labels": labels(job, attempt)}, "spec": pod_spec}
+    template = {"metadata": {"labels": labels(job, attempt)}, "spec": pod_spec}
+    body["template"] = beside_the_workspace(template) if settings.workspace_on_one_node else template
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": body}

@@ -16,6 +16,9 @@ Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 
 
+TEMPLATE = ("template", "fettle", str(CHART), "--namespace=demo", "--kube-version=1.35.0")
+
+
 class HelmError(Exception):
     """What helm said."""
 
@@ -44,7 +47,7 @@ def render(helm: Callable[..., str]) -> Render:
     @cache
     def output_of(*values: str) -> str:
         options = [option for value in values for option in ("--set-json" if "=[" in value else "--set", value)]
-        return helm("template", "fettle", str(CHART), "--namespace=demo", "--kube-version=1.35.0", *options)
+        return helm(*TEMPLATE, *options)
 
     def run(*values: str, again: bool = False) -> list[Manifest]:
         return load_manifests(output_of.__wrapped__(*values) if again else output_of(*values))

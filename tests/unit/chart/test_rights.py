@@ -11,7 +11,14 @@ from tests.unit.chart.conftest import Manifest, Render
 
 pytestmark = pytest.mark.cluster
 
-VALUES = [(), ('watchNamespaces=["one","two"]',), ("api.enabled=false",), ("api.replicas=2", "operator.replicas=1")]
+ENGINE = ("engine.enabled=true", "engine.model=models/base")
+VALUES = [
+    (),
+    ENGINE,
+    ('watchNamespaces=["one","two"]',),
+    ("api.enabled=false",),
+    ("api.replicas=2", "operator.replicas=1"),
+]
 READING_OR_CHANGING = {"get", "list", "watch", "update", "patch", "delete", "deletecollection", "*"}
 
 
@@ -20,7 +27,7 @@ def test_nothing_reads_or_changes_secrets(render: Render, values: tuple[str, ...
     for name, rules in rules_by_account(render(*values)).items():
         verbs = verbs_on(rules, "secrets")
         assert not verbs & READING_OR_CHANGING, name
-        assert verbs == (set() if name.endswith("-operator") else {"create"})
+        assert verbs == ({"create"} if name.endswith("-api") else set())
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -98,22 +105,43 @@ def test_the_operator_holds_one_lease(render: Render) -> None:
     ]
 
 
+def test_the_engine_has_no_rights(render: Render) -> None:
+    assert "fettle-engine" not in rules_by_account(render(*ENGINE))
+
+
+def test_the_test_touches_its_own_job_and_adapter_only(render: Render) -> None:
+    assert rules_by_account(render())["fettle-test"] == [
+        {"apiGroups": ["fettle.dev"], "resources": ["trainingjobs"], "verbs": ["create"]},
+        {
+            "apiGroups": ["fettle.dev"],
+            "resources": ["trainingjobs", "adapters"],
+            "resourceNames": ["fettle-test"],
+            "verbs": ["get", "delete"],
+        },
+    ]
+
+
 @pytest.mark.parametrize("values", VALUES)
 def test_pods_are_restricted(render: Render, values: tuple[str, ...]) -> None:
-    for deployment in of_kinds(render(*values), "Deployment"):
-        pod = deployment["spec"]["template"]["spec"]
+    manifests = render(*values)
+    templates = [deployment["spec"]["template"] for deployment in of_kinds(manifests, "Deployment")]
+    hooks = [*of_kinds(manifests, "Pod"), *(job["spec"]["template"] for job in of_kinds(manifests, "Job"))]
+    for pod in [one["spec"] for one in (*templates, *hooks)]:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
-        assert all({"emptyDir", "secret", "persistentVolumeClaim"} & set(volume) for volume in pod["volumes"])
-        for container in pod["containers"]:
+        kinds = {"projected", "emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        assert all(kinds & set(volume) for volume in pod.get("volumes", []))
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
                 "readOnlyRootFilesystem": True,
             }
-            assert {"livenessProbe", "readinessProbe", "resources"} <= set(container)
+            assert container["resources"]["requests"]
+    for template in templates:
+        assert all({"livenessProbe", "readinessProbe"} <= set(one) for one in template["spec"]["containers"])
 
 
 def test_pods_get_no_variables_from_services(render: Render) -> None:

@@ -1,19 +1,20 @@
 """What the chart installs: every object, by its values."""
 
-import base64
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fettle_api.settings import ApiSettings
-from fettle_api.webhooks.signing import read_key
+from fettle_operator.builders.node_of_workspace import MOUNTS_WORKSPACE, beside_the_workspace
 from fettle_schema.crd import DEFINITIONS
-from tests.unit.chart.conftest import CHART, Manifest, Render
+from tests.unit.chart.conftest import CHART, Render
+from tests.unit.chart.manifests import container, deployment, environment, of_kind, pod, without_tests
 
 pytestmark = pytest.mark.cluster
 
+ENGINE = ("engine.enabled=true", "engine.model=models/base")
 CRDS = {definition.manifest()["metadata"]["name"] for definition in DEFINITIONS}
 
 
@@ -22,12 +23,17 @@ def test_the_chart_passes_lint(helm: Callable[..., str]) -> None:
 
 
 def test_default_values_install_everything(render: Render) -> None:
-    kinds = sorted(manifest["kind"] for manifest in render() if manifest["kind"] != "CustomResourceDefinition")
-    assert kinds == [
-        *("ClusterRole", "ClusterRole", "ClusterRoleBinding", "ClusterRoleBinding"),
-        *("Deployment", "Deployment", "PersistentVolumeClaim", "Role", "Role", "RoleBinding", "RoleBinding"),
-        *("Secret", "Secret", "Service", "ServiceAccount", "ServiceAccount"),
-    ]
+    kinds = Counter(manifest["kind"] for manifest in without_tests(render()))
+    assert kinds == {
+        "CustomResourceDefinition": 2,
+        **dict.fromkeys(("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"), 2),
+        "Deployment": 2,
+        "Service": 1,
+        "Secret": 2,
+        "PersistentVolumeClaim": 1,
+        "NetworkPolicy": 3,
+        "PodDisruptionBudget": 2,
+    }
 
 
 def test_every_object_is_in_the_namespace_of_the_release_or_in_none(render: Render) -> None:
@@ -72,7 +78,7 @@ def test_the_workspace_stays_when_the_release_goes(render: Render) -> None:
 
 
 def test_without_the_facade_nothing_of_it_is_left(render: Render) -> None:
-    manifests = render("api.enabled=false")
+    manifests = render("api.enabled=false", "test.enabled=false")
     assert [manifest["metadata"]["name"] for manifest in manifests if "api" in manifest["metadata"]["name"]] == []
     assert "FETTLE_RECEIVER_URL" not in environment(deployment(manifests, "operator"))
 
@@ -87,82 +93,6 @@ def test_images_are_those_of_the_values(render: Render) -> None:
     assert container(deployment(manifests, "api"))["image"] == "fettle-api:v2"
     assert environment(operator)["FETTLE_TRAINER_IMAGE"] == "localhost/t:v3"
     assert environment(operator)["FETTLE_TRAINER_IMAGE_PULL_POLICY"] == "Never"
-
-
-@pytest.mark.parametrize("name", ["api-key", "webhook-key"])
-def test_a_key_is_random(render: Render, name: str) -> None:
-    first, second = (secret_of(manifests, name) for manifests in (render(), render(again=True)))
-    assert first["data"][name] != second["data"][name]
-
-
-def test_the_webhooks_key_can_be_read(render: Render, tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_bytes(base64.b64decode(secret_of(render(), "webhook-key")["data"]["webhook-key"]))
-    assert len(read_key(path).content) == 32
-
-
-def test_keys_can_be_those_of_secrets_that_exist(render: Render) -> None:
-    manifests = render(
-        *("api.apiKey.existingSecret=ours", "api.apiKey.key=token"),
-        *("api.webhooks.existingSecret=hooks", "api.webhooks.key=signing"),
-        *("api.engine.url=http://vllm.serving:8000", "api.engine.existingSecret=vllm", "api.engine.key=admin"),
-    )
-    assert of_kind(manifests, "Secret") == []
-    facade = deployment(manifests, "api")
-    mounts = {mount["name"]: mount["mountPath"] for mount in container(facade)["volumeMounts"]}
-    secrets = {volume["name"]: volume["secret"] for volume in pod(facade)["volumes"] if "secret" in volume}
-    files = {secret["secretName"]: f"{mounts[name]}/{secret['items'][0]['path']}" for name, secret in secrets.items()}
-    variables = environment(facade)
-    assert files == {
-        "ours": variables["FETTLE_API_API_KEY_FILE"],
-        "hooks": variables["FETTLE_API_WEBHOOK_KEY_FILE"],
-        "vllm": variables["FETTLE_API_ENGINE_KEY_FILE"],
-    }
-    assert [secret["items"][0]["key"] for secret in secrets.values()] == ["token", "signing", "admin"]
-
-
-def test_no_key_is_in_a_variable(render: Render) -> None:
-    manifests = render()
-    secrets = of_kind(manifests, "Secret")
-    others = [manifest for manifest in manifests if manifest not in secrets]
-    assert len(secrets) == 2
-    for secret in secrets:
-        (value,) = secret["data"].values()
-        assert value not in str(others)
-
-
-def test_with_tokens_there_is_no_key(render: Render) -> None:
-    manifests = render("api.authentication=token")
-    facade = deployment(manifests, "api")
-    variables = environment(facade)
-    assert variables["FETTLE_API_AUTHENTICATION"] == "token"
-    assert "FETTLE_API_API_KEY_FILE" not in variables
-    assert "api-key" not in {volume["name"] for volume in pod(facade)["volumes"]}
-    assert not [secret for secret in of_kind(manifests, "Secret") if secret["metadata"]["name"].endswith("api-key")]
-
-
-def test_an_engine_without_a_key_has_no_volume(render: Render) -> None:
-    facade = deployment(render("api.engine.url=http://vllm:8000", "api.engine.workspace=/data"), "api")
-    variables = environment(facade)
-    assert variables["FETTLE_API_ENGINE_URL"] == "http://vllm:8000"
-    assert variables["FETTLE_API_ENGINE_WORKSPACE"] == "/data"
-    assert "FETTLE_API_ENGINE_KEY_FILE" not in variables
-    assert "engine-key" not in {volume["name"] for volume in pod(facade)["volumes"]}
-    assert "FETTLE_API_ENGINE_URL" not in environment(deployment(render(), "api"))
-
-
-def test_the_service_reaches_the_facade(render: Render) -> None:
-    manifests = render("api.service.port=80", "api.service.type=NodePort")
-    [service] = of_kind(manifests, "Service")
-    facade = deployment(manifests, "api")
-    assert service["spec"]["type"] == "NodePort"
-    expected = {"http": 80, **ApiSettings().dialect_ports}
-    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == expected
-    container_ports = {port["name"] for port in container(facade)["ports"]}
-    assert {port["targetPort"] for port in service["spec"]["ports"]} == container_ports
-    assert service["spec"]["selector"].items() <= facade["spec"]["template"]["metadata"]["labels"].items()
-    url = environment(deployment(manifests, "operator"))["FETTLE_RECEIVER_URL"]
-    assert url == f"http://{service['metadata']['name']}.demo:80"
 
 
 @pytest.mark.parametrize("component", ["operator", "api"])
@@ -235,30 +165,29 @@ def test_settings_accept_what_the_chart_sets(render: Render, monkeypatch: pytest
     assert facade.credentials_secret_name == "hub"
 
 
-def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
-    return [manifest for manifest in manifests if manifest["kind"] == kind]
+def test_pods_that_mount_a_claim_of_one_node_go_to_one_node(render: Render) -> None:
+    values = (*ENGINE, 'workspace.accessModes=["ReadWriteOnce"]')
+    manifests = render(
+        *values, 'api.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution=[{"topologyKey": "zone"}]'
+    )
+    facade, engine = (deployment(manifests, component) for component in ("api", "engine"))
+    [trial] = of_kind(manifests, "Pod")
+    run = beside_the_workspace({"metadata": {"labels": {}}, "spec": {}})
+    for template in (facade["spec"]["template"], engine["spec"]["template"], trial):
+        required = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        [rule] = run["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert required[-1] == rule
+        assert MOUNTS_WORKSPACE.items() <= template["metadata"]["labels"].items(), "the first fits its own rule"
+    assert pod(facade)["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] == {
+        "topologyKey": "zone"
+    }
+    assert "podAffinity" not in pod(deployment(manifests, "operator"))["affinity"]
+    assert "podAffinity" not in pod(deployment(render(), "api"))["affinity"]
 
 
-def secret_of(manifests: list[Manifest], suffix: str) -> Manifest:
-    [found] = [one for one in of_kind(manifests, "Secret") if one["metadata"]["name"].endswith(f"-{suffix}")]
-    return found
-
-
-def deployment(manifests: list[Manifest], component: str) -> Manifest:
-    [found] = [one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"].endswith(f"-{component}")]
-    return found
-
-
-def pod(deployment: Manifest) -> dict[str, Any]:
-    return dict(deployment["spec"]["template"]["spec"])
-
-
-def container(deployment: Manifest) -> dict[str, Any]:
-    [found] = pod(deployment)["containers"]
-    return dict(found)
-
-
-def environment(deployment: Manifest) -> dict[str, str]:
-    variables = container(deployment)["env"]
-    assert all(isinstance(variable["value"], str) for variable in variables), "a value that is no string"
-    return {variable["name"]: variable["value"] for variable in variables}
+def test_copies_prefer_different_nodes(render: Render) -> None:
+    for component in ("operator", "api"):
+        ours = deployment(render(), component)
+        [rule] = pod(ours)["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        selected = rule["podAffinityTerm"]["labelSelector"]["matchLabels"]
+        assert selected.items() <= ours["spec"]["template"]["metadata"]["labels"].items()

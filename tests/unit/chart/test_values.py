@@ -21,6 +21,7 @@ REFUSED = [
     ("operator.queues.default.running=1", "operator/queues/default", "'running' not allowed"),
     ("operator.environment.lower=1", "operator/environment", "lower"),
     ("trainer.image.pullPolicy=Sometimes", "trainer/image/pullPolicy", "must be one of"),
+    ("trainer.image.digest=latest", "trainer/image/digest", "does not match pattern"),
     ("trainer.image.repository=", "trainer/image/repository", "minLength"),
     ("trainer.resources.limits.memory=lots", "trainer/resources/limits/memory", "does not match pattern"),
     ("trainer.terminationGracePeriodSeconds=0", "trainer/terminationGracePeriodSeconds", "minimum"),
@@ -38,9 +39,53 @@ REFUSED = [
     ("api.webhooks.key=a/b", "api/webhooks/key", "does not match pattern"),
     ('api.allowedOutboundHosts=["http://x"]', "api/allowedOutboundHosts/0", "does not match pattern"),
     ("api.authentication=none", "api/authentication", "must be one of 'apikey', 'token'"),
+    ("api.service.dialectPorts.anything=80", "api/service/dialectPorts", "'anything' not allowed"),
+    ("api.ingress.hosts.http=http://x", "api/ingress/hosts/http", "does not match pattern"),
+    ("api.ingress.hosts.v1=x.example", "api/ingress/hosts", "'v1' not allowed"),
+    ('api.ingress.tls=[{"secretName": "a"}]', "api/ingress/tls/0", "'hosts'"),
+    ("engine.enabled=true", "engine/model", "minLength"),
+    ("engine.precision=int8", "engine/precision", "must be one of"),
+    ('networkPolicy.apiFrom=[{"pods": {}}]', "networkPolicy/apiFrom/0", "'pods' not allowed"),
+    ('networkPolicy.blockedForRuns=["metadata"]', "networkPolicy/blockedForRuns/0", "does not match pattern"),
+    ("priorityClasses.low.description=x", "priorityClasses/low", "'value'"),
+    ("priorityClasses.low.value=2000000000", "priorityClasses/low/value", "maximum"),
+    ("monitoring.serviceMonitor.interval=often", "monitoring/serviceMonitor/interval", "does not match pattern"),
+    ("monitoring.prometheusRule.failureRatio=50", "monitoring/prometheusRule/failureRatio", "maximum"),
+    ("test.timeoutSeconds=1", "test/timeoutSeconds", "minimum"),
+    ('operator.engineKeys=[{"name": "vllm"}]', "operator/engineKeys/0", "'namespace'"),
+    ("trainer.serviceAccountName=A", "trainer/serviceAccountName", "does not match pattern"),
+    ('workspace.accessModes=["ReadWriteOncePod"]', "workspace/accessModes/0", "must be one of"),
     ("crds.enabled=perhaps", "crds/enabled", "want boolean"),
     ('watchNamespaces=["Team_A"]', "watchNamespaces/0", "does not match pattern"),
 ]
+
+
+CONTRADICTORY = [
+    (("engine.enabled=true", "engine.model=m", "api.engine.url=http://x:8000"), "api.engine.url and engine.enabled"),
+    (("engine.enabled=true", "engine.model=m", "api.enabled=false"), "engine.enabled: nothing loads adapters"),
+    (("api.service.dialectPorts.ainode=5001",), "api.service.dialectPorts.qlora: port 5001 is that of ainode"),
+    (("api.service.dialectPorts.ainode=8080",), "api.service.dialectPorts.ainode: port 8080 is the main port"),
+    (("api.service.port=3000",), "api.service.dialectPorts.ainode: port 3000 is api.service.port"),
+    (("api.ingress.enabled=true",), "api.ingress.hosts: name at least one host"),
+    (
+        ("api.ingress.enabled=true", "api.ingress.hosts.ainode=x.y", "api.service.dialectPorts.ainode=null"),
+        "api.ingress.hosts.ainode: api.service.dialectPorts.ainode has no port",
+    ),
+    (
+        ("api.ingress.enabled=true", "api.ingress.hosts.http=x.y", "api.environment.FETTLE_API_AUTHENTICATION=none"),
+        "api.ingress.enabled: whoever reaches a port without authentication may do everything",
+    ),
+]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("values", "reason"), CONTRADICTORY)
+def test_values_that_contradict_each_other_are_refused_by_name(
+    render: Render, values: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(HelmError) as refusal:
+        render(*values)
+    assert reason in str(refusal.value)
 
 
 @pytest.mark.cluster

@@ -27,6 +27,20 @@ def test_every_image_runs_as_nobody(name: str) -> None:
     assert "\nUSER 65532:65532\n" in build._dockerfile(build.PARTS[name])[1]
 
 
+@pytest.mark.parametrize("name", build.PARTS)
+def test_the_base_image_is_an_argument_and_packages_are_locked_and_compiled(name: str) -> None:
+    text = (build.ROOT / build.PARTS[name].dockerfile).read_text()
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\S+$", text, re.MULTILINE), "a default that docker can pull"
+    assert "\nFROM ${BASE_IMAGE} AS dependencies\n" in text
+    [sync] = re.findall(r"uv sync (.*?);", text.replace("\\\n", " "), re.DOTALL)
+    assert {"--frozen", "--no-dev", "--compile-bytecode", "--no-managed-python"} <= set(sync.split())
+    assert re.search(r"^ARG UV_VERSION=\d+\.\d+\.\d+$", text, re.MULTILINE)
+
+
+def test_a_build_argument_leaves_cuda_out_of_the_trainer() -> None:
+    assert "\nARG TORCH_VARIANT=cuda\n" in (build.ROOT / build.PARTS["trainer"].dockerfile).read_text()
+
+
 def test_names_change_with_what_they_are_made_of() -> None:
     assert build._digest("base", "stage") != build._digest("base", "other stage")
     assert build._digest("ab", "c") != build._digest("a", "bc")

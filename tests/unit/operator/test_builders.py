@@ -104,6 +104,27 @@ def test_the_pod_is_restricted() -> None:
     assert security["capabilities"] == {"drop": ["ALL"]}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"nodeAffinity": {"x": 1}}, {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"a": 1}]}}],
+)
+def test_a_claim_of_one_node_keeps_all_pods_that_mount_it_there(given: dict[str, Any]) -> None:
+    """Each pod fits its own rule: otherwise the first of a namespace would wait for ever."""
+    job, parsed = admitted({"runtime": {"affinity": given}})
+    template = build_job(job, parsed, 1, settings(workspace_on_one_node=True))["spec"]["template"]
+    *others, rule = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert rule["topologyKey"] == "kubernetes.io/hostname"
+    assert rule["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert others == (given.get("podAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution", [])
+    assert template["spec"]["affinity"].get("nodeAffinity") == given.get("nodeAffinity")
+
+
+def test_a_claim_of_several_nodes_leaves_runs_where_the_job_wants_them() -> None:
+    template = build_job(*admitted({}), 1, settings())["spec"]["template"]
+    assert "affinity" not in template["spec"]
+    assert "fettle.dev/mounts-workspace" not in template["metadata"]["labels"]
+
+
 def test_only_a_single_pod_is_replaced_when_it_is_disrupted() -> None:
     single, several = (build_job(*admitted(spec), 1, settings())["spec"] for spec in (SMALL, LARGE))
     assert single["podFailurePolicy"]["rules"][0]["action"] == "Ignore"

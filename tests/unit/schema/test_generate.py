@@ -18,9 +18,12 @@ def test_generated_files_are_current() -> None:
 
 
 def test_a_stale_file_is_named(tmp_path: Path) -> None:
-    for folder in ("crds", "charts"):
+    for folder in ("crds", "charts", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.py"))
     (tmp_path / "crds" / "adapters.yaml").write_text("stale")
+    guide = tmp_path / "docs" / "troubleshooting.md"
+    guide.write_text(guide.read_text().replace("### Stalled", "### Stuck"))
     result = check(tmp_path)
     assert result.returncode == 1
     assert "crds/adapters.yaml" in result.stderr
+    assert "docs/troubleshooting.md" in result.stderr
