@@ -25,6 +25,7 @@ def test_an_upgrade_keeps_the_key(installation: Installation) -> None:
     [
         ("operator", "create", "jobs"),
         ("operator", "list", "pods"),
+        ("operator", "delete", "trainingjobs"),
         ("api", "create", "secrets"),
         ("api", "list", "pods"),
     ],

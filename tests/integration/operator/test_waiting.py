@@ -54,6 +54,15 @@ async def test_a_job_waits_for_its_source_and_for_a_checkpoint_of_it(world: Name
     assert (saved["reason"], saved["message"]) == ("Saved", "checkpoint-5 of attempt 1")
 
 
+async def test_a_pod_of_which_nothing_is_heard_is_starting(world: Namespace) -> None:
+    await world.submit("bound")
+    name = (await world.pod(job="bound"))["metadata"]["name"]
+    binding = {"metadata": {"name": name, "namespace": world.name}, "target": {"kind": "Node", "name": "nowhere"}}
+    await world.client.create(ResourceKind("v1", "Binding", f"pods/{name}/binding"), binding)
+    status = await world.reaches("Starting", "bound", reason="PodPending")
+    assert status["message"] == f"pod {name!r} is starting"
+
+
 async def test_a_quota_is_waited_for(world: Namespace) -> None:
     async with quota(world, {"count/jobs.batch": "0"}):
         await world.submit("surplus")
