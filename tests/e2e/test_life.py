@@ -158,6 +158,11 @@ def running_pod(installation: Installation, job: str) -> str:
     return next(iter(names), "")
 
 
+def hold_back(installation: Installation, run: str, suspend: bool) -> None:
+    change = json.dumps({"spec": {"suspend": suspend}})
+    installation.kubectl("patch", "job", run, "--type=merge", "--patch", change)
+
+
 def evict(installation: Installation, pod: str) -> None:
     """What `kubectl drain` does to a pod."""
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
@@ -315,6 +320,25 @@ def test_a_drained_node_takes_the_pod_and_the_job_goes_on(installation: Installa
     assert "were unschedulable" in waiting["message"]
     status = chronicle.wait("drained", "Succeeded")
     assert (status["attempts"]["preemptions"], status["attempts"]["failures"]) == (1, 0)
+
+
+@pytest.mark.slow
+def test_what_is_held_back_in_the_middle_saves_and_goes_on_in_the_same_attempt(
+    installation: Installation, chronicle: Chronicle
+) -> None:
+    """As Kueue does it, by a hand that is not ours: here there is no Kueue, and the job says so."""
+    installation.apply(cheap_job("held", once("held", UNTIL_ASKED), scheduling={"kueueQueue": "team"}))
+    waiting = chronicle.wait("held", "Queued/WaitingForKueue")
+    assert "has no Workload yet" in waiting["message"]
+    hold_back(installation, "held-a1", False)
+    chronicle.wait("held", "Running")
+    hold_back(installation, "held-a1", True)
+    installation.wait("its pod is gone", lambda: not installation.of_job("pods", "held"))
+    installation.wait("it waits again", lambda: chronicle.phases("held")[-1] == ("Queued", "WaitingForKueue"))
+    hold_back(installation, "held-a1", False)
+    status = chronicle.wait("held", "Succeeded", "Failed")
+    assert status["phase"] == "Succeeded"
+    assert (status["attempts"]["current"], status["attempts"]["failures"]) == (1, 0)
 
 
 @pytest.mark.slow
