@@ -71,6 +71,7 @@ async def test_a_quota_is_waited_for(world: Namespace) -> None:
     await world.pod(job="surplus")
 
 
+@pytest.mark.slow
 async def test_a_job_whose_pods_are_refused_says_where_to_look(world: Namespace) -> None:
     async with quota(world, {"pods": "0"}):
         await world.submit("podless")
