@@ -63,6 +63,10 @@ machine: .venv/installed
 	@$(PYTHON) -m tests.cluster install || echo "Debian packages could not be installed: tests that need a node are left out"
 	@$(PYTHON) -m tests.cluster build || echo "the test cluster could not be built: tests that need it are left out"
 
+.PHONY: kueue
+kueue: .venv/installed
+	@$(PYTHON) -m tests.cluster build --kueue || echo "Kueue could not be built: its tests fail"
+
 # -- trying it -------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -108,7 +112,7 @@ test: static machine ## all tests but the slow ones, on a real API server and a 
 	@$(MAKE) --no-print-directory lanes WHICH='and not slow'
 
 .PHONY: test-all
-test-all: static machine ## test, and what takes longer; writes docs/test-all.md
+test-all: static machine kueue ## test, and what takes longer; writes docs/test-all.md
 	@printf '# The last run of `make test-all`\n' > docs/test-all.md
 	@$(MAKE) --no-print-directory lanes WHICH= SUMMARY='--summary docs/test-all.md'
 

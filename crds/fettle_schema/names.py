@@ -49,6 +49,9 @@ PROGRESS_TOKEN_KEY = "token"  # noqa: S105 - a file name
 
 ENV_PROGRESS_URL = "FETTLE_PROGRESS_URL"
 ENV_PROGRESS_TOKEN_FILE = "FETTLE_PROGRESS_TOKEN_FILE"  # noqa: S105 - the name of a variable
+ENV_TRANSFORMERS_URL = "KUBEFLOW_TRAINER_SERVER_URL"
+"""By it transformers' Trainer reports by itself, in its own format, to the same address."""
+ENV_TRANSFORMERS_TOKEN_FILE = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 ENV_WORKSPACE = "FETTLE_WORKSPACE"
 ENV_TERMINATION_MESSAGE_PATH = "FETTLE_TERMINATION_MESSAGE_PATH"
 

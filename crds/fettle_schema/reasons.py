@@ -105,8 +105,8 @@ REASONS: dict[Reason, tuple[str, str]] = {
     Reason.RUNNING: ("PodsReady=True, Running=True", "All pods of the attempt run; status.progress says what they do."),
     Reason.SAVED: ("CheckpointAvailable=True", "The newest checkpoint, and the attempt that made it."),
     Reason.PREEMPTED: (
-        "in messages only",
-        "The cluster took the pod away: evicted, drained, preempted. Not a failure; the run continues.",
+        "PodsReady=False, Running=False",
+        "The cluster took the pod away: evicted, drained, preempted. Not a failure; another pod continues the run.",
     ),
     Reason.POD_DELETED: (
         "in messages only",

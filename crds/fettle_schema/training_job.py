@@ -138,7 +138,8 @@ class RuntimeSpec(Model):
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Trainer image."""
     command: Annotated[list[Text], Field(min_length=1, max_length=64)] | None = None
-    """Replaces the command of the image; `/etc/fettle/run.json` is given as its last argument."""
+    """Replaces the command of the image; `/etc/fettle/run.json` is given as its last argument. A transformers
+    Trainer in it reports its progress by itself."""
     env: Annotated[
         list[EnvironmentVariable],
         Field(

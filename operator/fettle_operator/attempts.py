@@ -1,5 +1,6 @@
 """One attempt after another: start it, follow it, repeat it or conclude. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from fettle_operator.acceptance import obstacle
@@ -9,6 +10,7 @@ from fettle_operator.builders.pod import grace_period_seconds
 from fettle_operator.conditions import is_job_created
 from fettle_operator.draft import Draft
 from fettle_operator.endings import end
+from fettle_operator.kueue import own_reason, waiting_story
 from fettle_operator.observation import Refusal
 from fettle_operator.plan import Manifest
 from fettle_operator.pods import parse_time
@@ -78,6 +80,8 @@ def follow(draft: Draft) -> None:
         )
     match verdict.outcome:
         case Outcome.WAITING | Outcome.RUNNING:
+            if verdict.reason == Reason.WAITING_FOR_KUEUE:
+                verdict = _in_kueues_words(draft, verdict, run)
             _watch(draft, verdict, pods)
         case Outcome.ENDING:
             draft.plan.look_again(_WAITING_CHECK_SECONDS)
@@ -87,6 +91,13 @@ def follow(draft: Draft) -> None:
             end(draft, verdict.failure or build_failure(FailureCode.TRAINER_ERROR, attempt=attempt))
         case Outcome.RETRY | Outcome.PREEMPTED:
             _again(draft, verdict)
+
+
+def _in_kueues_words(draft: Draft, verdict: Verdict, run: Manifest) -> Verdict:
+    workload = draft.observation.workload
+    if own_reason(workload) is None:
+        draft.plan.look_again(draft.settings.source_check_seconds)
+    return replace(verdict, message=waiting_story(run, workload))
 
 
 def _watch(draft: Draft, verdict: Verdict, pods: list[Manifest]) -> None:
@@ -102,7 +113,7 @@ def _watch(draft: Draft, verdict: Verdict, pods: list[Manifest]) -> None:
         close_interval(draft, pods, is_wasted=True, reason=verdict.reason, message=verdict.message)
     draft.set(ConditionType.PODS_READY, "False", verdict.reason, verdict.message)
     draft.set(ConditionType.RUNNING, "False", verdict.reason, verdict.message)
-    draft.plan.look_again(_WAITING_CHECK_SECONDS)
+    draft.plan.look_again(min(_WAITING_CHECK_SECONDS, draft.settings.pod_start_timeout_seconds))
     return None
 
 

@@ -18,6 +18,7 @@ from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.builders.run_config import adapter_name
 from fettle_operator.events import build_event
+from fettle_operator.kueue import LABEL_JOB_UID as LABEL_KUEUE_JOB_UID
 from fettle_operator.logs import fields
 from fettle_operator.observation import Observation, Refusal
 from fettle_operator.plan import Manifest, Plan
@@ -40,6 +41,10 @@ _KINDS: dict[str, ResourceKind] = {
 _CHILDREN = frozenset({"Job", "ConfigMap", "Service"})
 
 
+_WORKLOADS = tuple(
+    ResourceKind(f"kueue.x-k8s.io/{version}", "Workload", "workloads") for version in ("v1beta2", "v1beta1")
+)
+"""As newer and as older versions of Kueue serve them."""
 _FORBIDDEN = 403
 
 
@@ -134,7 +139,22 @@ class Cluster:
             has_claim=has_claim,
             source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
             source_adapter=await self._find(protocol.ADAPTERS, start.get("adapter"), namespace),
+            workload=await self._workload(bare, namespace),
         )
+
+    async def _workload(self, bare: Observation, namespace: str) -> Manifest | None:
+        """Only asked for while Kueue holds the newest Job back; None where there is no Kueue."""
+        run = bare.run(bare.status.attempts.current) if bare.status.attempts else None
+        if run is None or bare.spec.scheduling.kueue_queue is None or not run["spec"].get("suspend"):
+            return None
+        selector = f"{LABEL_KUEUE_JOB_UID}={run['metadata']['uid']}"
+        for kind in _WORKLOADS:
+            try:
+                listed = await self._client.list(kind, namespace, label_selector=selector)
+            except (NotFoundError, InvalidError):  # no Kueue of this version; the store of one machine has no such kind
+                continue
+            return next(iter(listed.items), None)
+        return None
 
     async def _names_in_use(
         self, bare: Observation, namespace: str

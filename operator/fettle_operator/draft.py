@@ -1,18 +1,22 @@
 """The working copy of one pass: what was observed, the status as it will be, and the plan so far. Pure."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fettle_operator import conditions
 from fettle_operator.conditions import Status
 from fettle_operator.observation import Observation, operator_fields
 from fettle_operator.plan import Deletion, Manifest, Plan
-from fettle_operator.pods import is_live
+from fettle_operator.pods import is_live, parse_time
 from fettle_operator.settings import OperatorSettings
 from fettle_operator.verdict import Patience, is_ended
+from fettle_schema.reasons import Reason
 from fettle_schema.status import Attempts, Condition, TrainingJobStatus
 from fettle_schema.training_job import TrainingJobSpec
 from fettle_schema.vocabulary import ConditionType
+
+_WITHOUT_A_POD = frozenset({Reason.NOT_CREATED, Reason.PODS_PENDING, Reason.WAITING_FOR_KUEUE})
+"""Reasons of PodsReady by which no pod of the attempt was seen yet."""
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Draft:
     @property
     def patience(self) -> Patience:
         """How long things may take."""
-        return Patience(self.settings.pod_start_timeout_seconds, self.settings.lost_pod_seconds)
+        return Patience(self.settings.pod_start_timeout_seconds, self.settings.lost_pod_seconds, self._replaced_since())
 
     @property
     def live_pods(self) -> list[Manifest]:
@@ -94,6 +98,15 @@ class Draft:
         if not only_lost_pods:
             self.plan.look_again(self.settings.source_check_seconds)
         return only_lost_pods
+
+    def _replaced_since(self) -> datetime | None:
+        """Since when pods of the newest attempt that were seen are gone, as far as was written down."""
+        ready, run = self.find(ConditionType.PODS_READY), self.run
+        if ready is None or run is None or ready.reason in _WITHOUT_A_POD:
+            return None
+        created = parse_time(run["metadata"].get("creationTimestamp"))
+        ran = created is not None and ready.last_transition_time - created > timedelta(seconds=1)
+        return ready.last_transition_time if ran and ready.status == "False" else self.now
 
     def finish(self) -> Plan:
         """The plan with the status, if it changed."""

@@ -46,6 +46,8 @@ class Observation:
     """The TrainingJob of `startFrom`."""
     source_adapter: Manifest | None = None
     """The Adapter of `startFrom`."""
+    workload: Manifest | None = None
+    """What Kueue keeps about the newest attempt's Job, while it holds that back."""
     admission: Decision | None = None
     """What the job's queue says, if it waits there."""
     refusal: Refusal | None = None

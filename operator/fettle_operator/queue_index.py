@@ -3,6 +3,8 @@
 Manifests may arrive late (a watch lags behind our own writes): an older resourceVersion never replaces a newer one.
 """
 
+from itertools import islice
+
 from fettle_operator.admission import Decision, Key, Place, QueuedJob, decide
 from fettle_operator.plan import Manifest
 from fettle_operator.settings import QueueLimits
@@ -21,6 +23,8 @@ class QueueIndex:
         self._jobs: dict[Key, QueuedJob] = {}
         self._versions: dict[Key, tuple[str, int]] = {}
         self._decisions: dict[str, tuple[QueueLimits, dict[Key, Decision]]] = {}
+        self._first: dict[str, list[Key]] = {}
+        """The first of each queue when its decisions were made last; the queue is not sorted again for an arrival."""
 
     def observe(self, job: Manifest, is_deleted: bool = False) -> list[Key]:
         """Take in one manifest; returns the waiting jobs that should look again because of it."""
@@ -36,7 +40,7 @@ class QueueIndex:
             return []
         self._changed(before, after)
         if before is None:
-            return []
+            return self._overtaken(after) if after is not None else []
         return [waiting for waiting in self._first_waiting(before.queue) if waiting != key]
 
     def decision(self, key: Key, limits: QueueLimits) -> Decision | None:
@@ -50,6 +54,7 @@ class QueueIndex:
         if cached is None or cached[0] != limits:
             cached = (limits, decide(job.queue, self._queue(job.queue), limits))
             self._decisions[job.queue] = cached
+            self._first[job.queue] = list(islice(cached[1], WOKEN))
         return cached[1][key]
 
     def remove(self, key: Key) -> list[Key]:
@@ -85,6 +90,11 @@ class QueueIndex:
 
     def _queue(self, queue: str) -> list[QueuedJob]:
         return [job for job in self._jobs.values() if job.queue == queue]
+
+    def _overtaken(self, arrival: QueuedJob) -> list[Key]:
+        """Of those that were first in the order, and were told so, those that have one more before them now."""
+        told = [self._jobs[key] for key in self._first.get(arrival.queue, ()) if key in self._jobs]
+        return [job.key for job in told if job.place is Place.WAITING and job.order > arrival.order]
 
     def _first_waiting(self, queue: str) -> list[Key]:
         waiting = [job for job in self._queue(queue) if job.place is Place.WAITING]

@@ -171,7 +171,8 @@ def _pending_deadline(draft: Draft) -> bool:
         draft.plan.look_again(left)
         return False
     phase, reason, message = conditions.phase(draft.status.conditions)
-    text = f"The job did not start within {limit} s; it is {phase.value} ({reason}: {message})"
+    why = f" ({reason}: {message})" if message else ""
+    text = f"The job did not start within {limit} s; it is {phase.value}{why}"
     end(draft, build_failure(FailureCode.PENDING_DEADLINE_EXCEEDED, text, attempt=draft.attempt or None))
     return True
 

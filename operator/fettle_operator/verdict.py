@@ -53,6 +53,8 @@ class Patience:
 
     pod_start_seconds: float
     lost_seconds: float
+    replaced_since: datetime | None = None
+    """Since when pods that the run had are gone; None while none was seen."""
 
 
 def judge(
@@ -198,7 +200,7 @@ def _lost(message: str, attempt: int) -> Verdict:
 def _live(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience, attempt: int) -> Verdict:
     spec = run.get("spec") or {}
     if spec.get("suspend"):
-        return Verdict(Outcome.WAITING, Reason.WAITING_FOR_KUEUE, _suspended_message(run))
+        return Verdict(Outcome.WAITING, Reason.WAITING_FOR_KUEUE, "waiting for Kueue to admit the Job")
     replaced = int(spec.get("completions") or 1) == 1
     if any(pod_facts.is_terminal(pod) and not (replaced and pod_facts.is_disrupted(pod)) for pod in pods):
         return Verdict(Outcome.ENDING)
@@ -225,20 +227,20 @@ def _live(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience
 
 def _without_pods(run: Manifest, pods: list[Manifest], now: datetime, patience: Patience, attempt: int) -> Verdict:
     name = run["metadata"]["name"]
-    if pods or _age(run, now) <= patience.pod_start_seconds:
+    since = max(filter(None, (_due_since(run), patience.replaced_since)), default=now)
+    if pods or (now - since).total_seconds() <= patience.pod_start_seconds:
+        if patience.replaced_since is not None:
+            return Verdict(Outcome.WAITING, Reason.PREEMPTED, f"the pod was taken away; Job {name!r} makes another")
         return Verdict(Outcome.WAITING, Reason.PODS_PENDING, f"Job {name!r} has no running pod yet")
     message = f"Job {name!r} got no pod: see `kubectl describe job {name}` (quota, Pod Security)"
     failure = build_failure(FailureCode.POD_REFUSED, message, attempt=attempt)
     return Verdict(Outcome.FAILED, failure.code, failure.message, failure)
 
 
-def _suspended_message(run: Manifest) -> str:
-    for condition in (run.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == "Suspended" and condition.get("message"):
-            return str(condition["message"])
-    return "waiting for Kueue to admit the Job"
-
-
-def _age(manifest: Manifest, now: datetime) -> float:
-    created = pod_facts.parse_time(manifest["metadata"].get("creationTimestamp"))
-    return 0.0 if created is None else (now - created).total_seconds()
+def _due_since(run: Manifest) -> datetime | None:
+    """When its pods should have been there; None while the Job controller has not taken up what was resumed."""
+    status = run.get("status") or {}
+    conditions = status.get("conditions") or []
+    if any(c.get("type") == "Suspended" and c.get("status") == "True" for c in conditions):
+        return None
+    return pod_facts.parse_time(status.get("startTime") or run["metadata"].get("creationTimestamp"))

@@ -33,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="install the Debian packages that a node needs")
     commands.add_parser("check", help="say why a control plane or a node cannot run here")
-    commands.add_parser("build", help="build Kubernetes and helm, once for each version")
+    made = commands.add_parser("build", help="build Kubernetes and helm, once for each version")
+    made.add_argument("--kueue", action="store_true", help="build Kueue too")
     up = commands.add_parser("up", help="start a cluster")
     up.add_argument("--node", action="store_true", help="with a node that runs containers (root)")
     up.add_argument("--gpus", type=int, default=0, metavar="N", help="let the node offer N of nvidia.com/gpu")
@@ -53,7 +54,9 @@ def _run(options: argparse.Namespace) -> None:
         case "check":
             _check()
         case "build":
-            print(build.build_kubebox(), build.build_helm(), sep="\n")
+            print(
+                build.build_kubebox(), build.build_helm(), *([build.build_kueue()] if options.kueue else []), sep="\n"
+            )
         case "up":
             cluster.up(options.node, options.gpus, options.egress)
             _print_environment(cluster.kubeconfig)

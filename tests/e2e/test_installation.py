@@ -36,6 +36,7 @@ def test_helm_test_trains_and_finds_the_adapter(installation: Installation) -> N
     [
         ("operator", "create", "jobs"),
         ("operator", "list", "pods"),
+        ("operator", "delete", "trainingjobs"),
         ("api", "create", "secrets"),
         ("api", "list", "pods"),
     ],

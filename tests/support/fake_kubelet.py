@@ -146,6 +146,12 @@ class World:
         for pod in self._pods(run_name):
             self.client.set_status(PODS, pod["metadata"]["name"], {**pod["status"], **status}, NAMESPACE)
 
+    async def pods_vanish(self) -> None:
+        """Pods are evicted, and their objects are gone before anybody looks."""
+        for pod in self.client.items(PODS):
+            await self.client.delete(PODS, pod["metadata"]["name"], NAMESPACE)
+        self.pods_stop()
+
     def pods_stop(self) -> None:
         """Processes that were asked to stop are gone."""
         for pod in self.client.items(PODS):

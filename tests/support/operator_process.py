@@ -16,9 +16,9 @@ from tests.support.polling import eventually
 
 
 class OperatorProcesses:
-    """`python -m fettle_operator`, several times if need be."""
+    """`python -m fettle_operator`, several times if need be; `settings` are more variables of its environment."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, log: Path, **settings: str) -> None:
         self.started: list[subprocess.Popen[bytes]] = []
         self._log = log
         self._environment = os.environ | {
@@ -32,6 +32,7 @@ class OperatorProcesses:
             "FETTLE_RETRY_BACKOFF_SECONDS": "0",
             "FETTLE_HTTP_PORT": "0",
             "PYTHONPATH": os.pathsep.join(sys.path),
+            **settings,
         }
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -104,7 +105,9 @@ class Namespace:
     async def pod_runs(self, attempt: int = 1, job: str = "demo") -> None:
         await self._report(await self.pod(attempt, job), "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
 
-    async def pod_ends(self, exit_code: int, message: Manifest | None = None, attempt: int = 1) -> None:
+    async def pod_ends(
+        self, exit_code: int, message: Manifest | None = None, attempt: int = 1, job: str = "demo"
+    ) -> None:
         state = {
             "exitCode": exit_code,
             "message": json.dumps(message) if message else "",
@@ -112,7 +115,7 @@ class Namespace:
             "finishedAt": "2026-01-01T00:01:00Z",
         }
         phase = "Failed" if exit_code else "Succeeded"
-        await self._report(await self.pod(attempt), phase, {"terminated": state})
+        await self._report(await self.pod(attempt, job), phase, {"terminated": state})
 
     async def adapter(self, name: str = "demo") -> Manifest | None:
         try:

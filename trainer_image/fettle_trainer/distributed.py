@@ -122,7 +122,7 @@ class Processes:
         return TrainerFailure(
             ExitCode.RETRY,
             f"the connection to another process of the run was lost: {str(error)[:500]}",
-            "It is started again from its last checkpoint.",
+            "Look at the end of the other process's log, and at the events of its pod.",
         )
 
     def leave(self, directory: Path, result: dict[str, Any]) -> NoReturn:

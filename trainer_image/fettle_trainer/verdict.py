@@ -21,7 +21,7 @@ _HINTS: dict[int, str] = {
     ExitCode.DISK: DISK_HINT,
     ExitCode.OUT_OF_MEMORY: MEMORY_HINT,
     ExitCode.NON_FINITE: NON_FINITE_HINT,
-    ExitCode.RETRY: "The run is started again from its last checkpoint.",
+    ExitCode.RETRY: "Look at the end of the log and at the events of the pod.",
 }
 
 
@@ -168,7 +168,7 @@ def _disk_full(ending: Ending) -> dict[str, Any]:
 def _stalled(ending: Ending) -> dict[str, Any]:
     message = f"no progress for {ending.stalled_seconds:.0f} s at step {ending.step}; the training process was killed"
     hint = (
-        "It is started again from its last checkpoint. If steps are really this slow, raise "
+        "Look at the end of the log. If steps are really this slow, raise "
         "spec.limits.stallTimeoutSeconds (before the first step: startupTimeoutSeconds)."
     )
     return _result(ExitCode.RETRY, FailureCode.STALLED, message, hint, ending.step)

@@ -6,7 +6,7 @@ Format: `KubeflowCallback` in transformers' integration_utils.
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from fettle_api.errors import BodyError
 from fettle_schema.run import ProgressEvent
@@ -18,19 +18,22 @@ def is_kubeflow_report(body: Mapping[str, Any]) -> bool:
     return isinstance(body.get("trainerStatus"), dict)
 
 
-def event_of_kubeflow(body: Mapping[str, Any], attempt: int) -> ProgressEvent:
-    """Raises BodyError for a report without a time."""
+def event_of_kubeflow(body: Mapping[str, Any], attempt: int, known_steps: int | None = None) -> ProgressEvent:
+    """Raises BodyError for a report without a time.
+
+    The last report says 100 % and names no number of steps: `known_steps` is what an earlier one said.
+    """
     status = body["trainerStatus"]
     numbers = _numbers(status.get("metrics"))
     percent, eta = status.get("progressPercentage"), status.get("estimatedRemainingSeconds")
     steps = numbers.get("total_steps")
     step = numbers.get("current_step")
-    if step is None and steps is not None and percent == 100:
-        step = steps
+    if step is None and percent == 100:
+        step = steps if steps is not None else known_steps
     return ProgressEvent(
         time=_time(status.get("lastUpdatedTime")),
         attempt=attempt,
-        kind="evaluation" if "eval_loss" in numbers and "loss" not in numbers else "step",
+        kind=_kind(numbers, percent),
         stage=Stage.TRAINING,
         step=None if step is None else int(step),
         total_steps=None if steps is None else int(steps),
@@ -41,6 +44,12 @@ def event_of_kubeflow(body: Mapping[str, Any], attempt: int) -> ProgressEvent:
         grad_norm=numbers.get("grad_norm"),
         eta_seconds=float(eta) if isinstance(eta, int | float) else None,
     )
+
+
+def _kind(numbers: Mapping[str, float], percent: object) -> Literal["step", "evaluation", "end"]:
+    if percent == 100:
+        return "end"
+    return "evaluation" if "eval_loss" in numbers and "loss" not in numbers else "step"
 
 
 def _numbers(metrics: object) -> dict[str, float]:

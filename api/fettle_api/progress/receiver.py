@@ -86,7 +86,8 @@ def _attempt_number(text: str) -> int:
 
 def _event(body: Mapping[str, Any], job: JobView, attempt: int) -> ProgressEvent:
     if is_kubeflow_report(body):
-        return event_of_kubeflow(body, attempt)
+        progress = job.status.progress
+        return event_of_kubeflow(body, attempt, progress.total_steps if progress else None)
     try:
         event = ProgressEvent.model_validate(body)
     except ValidationError as error:

@@ -81,8 +81,11 @@ def _environment(job: Manifest, spec: TrainingJobSpec, attempt: int, settings: O
     }
     if settings.receiver_url is not None:
         path = f"namespaces/{metadata['namespace']}/trainingjobs/{metadata['name']}/attempts/{attempt}"
-        values[names.ENV_PROGRESS_URL] = f"{settings.receiver_url.rstrip('/')}/progress/v1/{path}"
-        values[names.ENV_PROGRESS_TOKEN_FILE] = f"{names.PROGRESS_TOKEN_DIRECTORY}/{names.PROGRESS_TOKEN_KEY}"
+        url = f"{settings.receiver_url.rstrip('/')}/progress/v1/{path}"
+        token_file = f"{names.PROGRESS_TOKEN_DIRECTORY}/{names.PROGRESS_TOKEN_KEY}"
+        values |= {names.ENV_PROGRESS_URL: url, names.ENV_PROGRESS_TOKEN_FILE: token_file}
+        if spec.runtime.command is not None:  # our own trainer would report twice
+            values |= {names.ENV_TRANSFORMERS_URL: url, names.ENV_TRANSFORMERS_TOKEN_FILE: token_file}
     values.update({variable.name: variable.value for variable in spec.runtime.env})
     return [{"name": name, "value": value} for name, value in values.items()]
 

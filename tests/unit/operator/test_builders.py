@@ -80,6 +80,15 @@ def test_without_a_receiver_there_is_no_token_and_no_url() -> None:
     assert "progress" not in json.dumps(build_job(job, parsed, 1, settings(receiver_url=None)))
 
 
+def test_only_a_command_of_its_own_is_told_how_transformers_reports() -> None:
+    for command, is_told in ((["python", "train.py"], True), (None, False)):
+        job, parsed = admitted({**SMALL, "runtime": {"command": command}})
+        container = build_job(job, parsed, 1, settings())["spec"]["template"]["spec"]["containers"][0]
+        values = {variable["name"]: variable["value"] for variable in container["env"]}
+        told = {values.get("KUBEFLOW_TRAINER_SERVER_URL"), values.get("KUBEFLOW_TRAINER_SERVER_TOKEN")}
+        assert (told == {values["FETTLE_PROGRESS_URL"], values["FETTLE_PROGRESS_TOKEN_FILE"]}) is is_told
+
+
 def test_a_job_on_the_cpu_asks_for_no_gpu() -> None:
     job, parsed = admitted(SMALL)
     assert "nvidia.com" not in json.dumps(build_job(job, parsed, 1, settings()))

@@ -52,6 +52,14 @@ async def test_the_pending_deadline_ends_a_job_that_does_not_start() -> None:
     assert "Queued" in world.status()["message"]
 
 
+async def test_a_deadline_that_passed_before_anybody_looked_says_no_more_than_that() -> None:
+    world = World()
+    await world.submit(limits={"pendingDeadlineSeconds": 60})
+    world.advance(61)
+    await world.settle()
+    assert world.status()["message"] == "The job did not start within 60 s; it is Pending"
+
+
 @pytest.mark.parametrize(
     ("reason", "code"),
     [("ImagePullBackOff", "ImagePullFailed"), ("CreateContainerConfigError", "PodRefused")],

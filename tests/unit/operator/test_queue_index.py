@@ -54,6 +54,16 @@ def test_the_first_waiting_jobs_are_woken_when_a_place_becomes_free() -> None:
     assert index.observe(manifest("a", 3, {"Admitted": "True", "Complete": "True"})) == [("ns", "b")]
 
 
+def test_those_before_whom_a_more_urgent_job_arrives_look_again() -> None:
+    index = QueueIndex()
+    index.observe(manifest("a", 1, {"Admitted": "True"}))
+    index.observe(manifest("b", 2, scheduling={"priority": "low"}))
+    index.observe(manifest("c", 3, scheduling={"priority": "high"}))
+    index.decision(("ns", "b"), ONE)
+    assert index.observe(manifest("d", 4)) == [("ns", "b")]
+    assert index.observe(manifest("e", 5, scheduling={"priority": "low"})) == []
+
+
 def test_removal_frees_the_place() -> None:
     index = QueueIndex()
     index.observe(manifest("a", 1, {"Admitted": "True"}))

@@ -41,6 +41,14 @@ def test_the_end_counts_all_steps() -> None:
     assert event_of_kubeflow(body, 1).step == 10
 
 
+def test_the_end_names_no_number_of_steps_and_counts_those_that_are_known() -> None:
+    metrics = [{"name": "train_loss", "value": "0.5"}]
+    body = {"trainerStatus": {"lastUpdatedTime": TIME, "progressPercentage": 100, "metrics": metrics}}
+    event = event_of_kubeflow(body, 1, known_steps=12)
+    assert (event.step, event.loss, event.kind) == (12, 0.5, "end")
+    assert event_of_kubeflow(body, 1).step is None
+
+
 def test_what_is_no_number_is_left_out() -> None:
     metrics = [{"name": "loss", "value": "nan"}, {"name": "epoch", "value": "x"}, "junk", {"value": None}]
     event = event_of_kubeflow({"trainerStatus": {"lastUpdatedTime": TIME, "metrics": metrics}}, 1)

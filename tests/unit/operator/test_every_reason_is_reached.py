@@ -1,0 +1,21 @@
+"""Every reason and every failure code that the reference names is reached by a test on a real API server or kubelet."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fettle_schema.reasons import Reason
+from fettle_schema.vocabulary import FailureCode, Phase
+
+TESTS = Path(__file__).resolve().parents[2]
+REAL = "\n".join(
+    path.read_text()
+    for folder in ("integration/operator", "e2e")
+    for path in sorted((TESTS / folder).glob("test_*.py"))
+)
+
+
+@pytest.mark.parametrize("word", [*Reason, *FailureCode, *Phase])
+def test_a_real_test_names_it(word: str) -> None:
+    assert re.search(rf'["/(]{word}[")/]', REAL), f"no test of the real cluster expects {word}"
