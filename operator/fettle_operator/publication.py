@@ -62,6 +62,8 @@ def _plan_adapter(draft: Draft, result: RunResult, output: OutputStatus) -> str:
     elif wanted["spec"] != existing["spec"] or wanted["metadata"] != existing["metadata"]:
         draft.plan.replace.append(wanted)
     if ((existing or {}).get("status") or {}).get("digest") != output.digest or draft.plan.replace:
-        status = build_adapter_status(observation.job, result, output, draft.status.resolved, existing, draft.now)
+        status = build_adapter_status(
+            observation.job, observation.spec, result, output, draft.status.resolved, existing, draft.now
+        )
         draft.plan.adapter_status = (wanted["metadata"]["name"], status)
     return str(wanted["metadata"]["name"])

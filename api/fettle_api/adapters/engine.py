@@ -10,12 +10,12 @@ import aiohttp
 
 from fettle_api.errors import BodyError, EngineRefusedError, EngineUnavailableError
 from fettle_api.web.body import parse_json
+from fettle_client.engine import words_of
 
 _ADMIN_SECONDS = 120.0
 _LIST_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
 _MAX_BYTES = 16 * 1024 * 1024
-_MAX_WORDS = 2000
 _HINT = "vLLM has it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
 
 
@@ -102,18 +102,6 @@ class ServingEngine:
                 yield EngineAnswer(response.status, response.content_type, response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise EngineUnavailableError(f"the serving engine cannot be reached: {type(error).__name__}") from error
-
-
-def words_of(content: bytes) -> str:
-    """What an error's body says, in OpenAI's or vLLM's older shape, or as plain text."""
-    try:
-        value = parse_json(content)
-    except BodyError:
-        return content.decode("utf-8", "replace").strip()[:_MAX_WORDS]
-    inner = value.get("error", value) if isinstance(value, dict) else value
-    if isinstance(inner, dict):
-        inner = inner.get("message") or inner.get("detail") or ""
-    return str(inner)[:_MAX_WORDS]
 
 
 def _adapters_of(content: bytes) -> dict[str, str]:
