@@ -15,6 +15,8 @@ from fettle_operator.adapters.observation import request_of
 from fettle_operator.adapters.versions import take_over
 from fettle_operator.builders.examination_job import build_examination_job
 from fettle_operator.builders.metadata import is_owned_by
+from fettle_operator.conditions import is_finished
+from fettle_operator.observation import parse_status
 from fettle_operator.plan import Deletion, Manifest
 from fettle_operator.verdict import is_ended
 from fettle_schema.artifact import ArtifactReport, ArtifactRequest
@@ -69,6 +71,8 @@ def _is_missing_somewhere(draft: AdapterDraft) -> bool:
 
 def _start(draft: AdapterDraft) -> None:
     observation, settings = draft.observation, draft.settings
+    if not draft.is_current and _is_being_published(draft):
+        return draft.plan.look_again(settings.source_check_seconds)
     request = _request(draft)
     if request is None:
         return draft.plan.look_again(settings.source_check_seconds)
@@ -101,6 +105,14 @@ def _request(draft: AdapterDraft) -> ArtifactRequest | None:
         draft.set(_READY, "Unknown", reason, f"spec.source.trainingJob: {job!r} {story}")
         return None
     return ArtifactRequest(**about, path=artifact_directory(ADAPTERS, observation.name, digest), digest=digest)
+
+
+def _is_being_published(draft: AdapterDraft) -> bool:
+    """Whether the run that made this version has not ended its job yet: before that, it writes the status itself."""
+    job, uid = draft.observation.source_job, draft.spec.source.training_job_uid
+    if job is None or uid is None or job["metadata"]["uid"] != uid:
+        return False
+    return not is_finished(parse_status(job).conditions)
 
 
 def _published_digest(job: Manifest | None) -> str | None:

@@ -164,6 +164,19 @@ async def test_an_adapter_of_a_job_waits_for_it_and_takes_its_digest_and_provena
     assert world.status()["history"][0]["trainingJob"] == "trained"
 
 
+async def test_what_a_run_is_just_publishing_is_not_examined_behind_its_back() -> None:
+    world = AdapterWorld()
+    job = {"metadata": {"name": "trained", "namespace": NAMESPACE}, "spec": {}}
+    uid = world.client.seed(TRAINING_JOBS, job)["metadata"]["uid"]
+    await world.create(source={"trainingJob": "trained", "trainingJobUid": uid}, digest=DIGEST)
+    await world.settle()
+    assert (world.phase(), world.names(JOBS)) == ("Pending", [])
+    ended = {"type": "Complete", "status": "True", "reason": "Succeeded", "lastTransitionTime": world.stamp()}
+    world.client.seed(TRAINING_JOBS, {**job, "status": {"conditions": [ended]}})
+    await world.settle()
+    assert request(world)["digest"] == DIGEST
+
+
 async def test_going_back_to_an_older_version_is_one_patch() -> None:
     world = AdapterWorld()
     await world.create(source={"trainingJob": "second"}, digest=DIGEST)
