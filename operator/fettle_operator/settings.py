@@ -82,8 +82,8 @@ class OperatorSettings(BaseSettings):
     """How often engines are asked what they have, in namespaces that have something to load."""
     engine_give_up_seconds: float = 60
     """How long the deletion of an Adapter waits for engines that do not answer."""
-    verification_seconds: float = 300
-    """How old a verification of an adapter's files may be when they are loaded."""
+    verification_seconds: float = 60
+    """How old a verification of an adapter's files may be when they are loaded into an engine."""
     examination_retry_seconds: float = 60
     """Wait before files that could not be used are looked at again; grows to an hour."""
 

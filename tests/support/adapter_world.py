@@ -150,6 +150,13 @@ class AdapterWorld:
         self.examined(report(name, digest), name)
         await self.settle()
 
+    async def load(self, name: str = "demo", digest: str = DIGEST) -> None:
+        """What `kubectl patch` does to have it loaded; the files are read again, and are as they were."""
+        await self.edit(name, serving={"load": True})
+        await self.settle()
+        self.examined(report(name, digest), name)
+        await self.settle()
+
     async def loaded(self, name: str = "demo", **spec: Any) -> None:
         """The same, in all engines."""
         await self.ready(name, serving={"load": True}, **spec)
@@ -165,9 +172,9 @@ class AdapterWorld:
         [job] = [job for job in self.client.items(JOBS) if job["metadata"]["labels"]["fettle.dev/adapter"] == name]
         metadata = job["metadata"]
         message = json.dumps(found) if found is not None else ""
-        state = {
-            "terminated": {"exitCode": exit_code, "message": message, "reason": "Error" if exit_code else "Completed"}
-        }
+        reason = "Error" if exit_code else "Completed"
+        ending = {"exitCode": exit_code, "message": message, "reason": reason, "finishedAt": self.stamp()}
+        state = {"terminated": ending}
         owner = {"kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
         pod = {
             "metadata": {

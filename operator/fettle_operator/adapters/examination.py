@@ -1,7 +1,8 @@
 """The files of an Adapter: when a Job must read them, and what its report makes of ArtifactReady and Compatible. Pure.
 
-What a run has published is believed until it is to be loaded: the run computed the digest itself. The Job is what is
-known about an examination; it is removed once its report is in the status, or when it is time to look again.
+What a run has published is believed until it is to be loaded: the run computed the digest itself. Whenever loading is
+asked for, and when an engine comes that does not have it, the files are read again. The Job is what is known about an
+examination; it is removed once its report is in the status, or when it is time to look again.
 """
 
 from datetime import datetime
@@ -26,6 +27,8 @@ from fettle_schema.vocabulary import AdapterConditionType
 
 _CHECK_SECONDS = 30.0
 _LONGEST_RETRY_SECONDS = 3600.0
+_REFUSED_SECONDS = 600.0
+"""How often files are read again only because engines refuse them, or do not answer."""
 _READY = AdapterConditionType.ARTIFACT_READY
 
 
@@ -57,16 +60,21 @@ def _is_wanted(draft: AdapterDraft) -> bool:
         return True
     if not draft.spec.serving.load or not draft.settings.loads_adapters:
         return False
-    if is_fresh(draft.status.verified_at, draft.now, draft.settings.verification_seconds):
-        return False
-    return draft.status.verified_at is None or _is_missing_somewhere(draft)
+    if draft.status.verified_at is None:
+        return True
+    seconds = _longest_age(draft)
+    return seconds is not None and not is_fresh(draft.status.verified_at, draft.now, seconds)
 
 
-def _is_missing_somewhere(draft: AdapterDraft) -> bool:
-    """Whether a pod is ready, or getting ready, that does not have this version."""
-    view = draft.observation.serving
-    path = f"{draft.settings.engine_workspace}/{draft.status.path}"
-    return view is not None and any(instance.path != path for instance in view.instances)
+def _longest_age(draft: AdapterDraft) -> float | None:
+    """How old a verification may be; None while no pod is ready, or getting ready, that does not have this version."""
+    view, settings = draft.observation.serving, draft.settings
+    path = f"{settings.engine_workspace}/{draft.status.path}"
+    missing = [instance for instance in (view.instances if view else ()) if instance.path != path]
+    if not missing:
+        return None
+    is_hopeful = any(instance.problem is None for instance in missing)
+    return settings.verification_seconds if is_hopeful else max(settings.verification_seconds, _REFUSED_SECONDS)
 
 
 def _start(draft: AdapterDraft) -> None:
@@ -151,7 +159,7 @@ def _conclude(draft: AdapterDraft, examination: Manifest) -> None:
         return _remove_later(draft, examination)
     if _is_recorded(draft, examination):
         return _remove(draft, examination)
-    return take_over(draft, report, _created_at(examination))
+    return take_over(draft, report, _read_at(draft, examination))
 
 
 def _report(draft: AdapterDraft) -> ArtifactReport | None:
@@ -210,6 +218,12 @@ def _name_taken(draft: AdapterDraft, examination: Manifest) -> None:
 
 def _created_at(examination: Manifest) -> datetime:
     return datetime.fromisoformat(examination["metadata"]["creationTimestamp"])
+
+
+def _read_at(draft: AdapterDraft, examination: Manifest) -> datetime:
+    """When the files were read, for which its end is near enough."""
+    ends = [end for pod in draft.observation.pods if (end := pods.finished_at(pod)) is not None]
+    return max([*ends, _created_at(examination)])
 
 
 def _ended_at(examination: Manifest) -> datetime | None:

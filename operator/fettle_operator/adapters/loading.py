@@ -28,6 +28,14 @@ def report_loading(draft: AdapterDraft) -> None:
     return None
 
 
+def forget_verification(draft: AdapterDraft) -> None:
+    """Who asks for loading has the files read again, however lately they were."""
+    loaded = draft.find(_LOADED)
+    is_new = loaded is None or loaded.reason == Reason.NOT_REQUESTED
+    if draft.spec.serving.load and draft.settings.loads_adapters and is_new:
+        draft.status.verified_at = None
+
+
 def report_deletion(draft: AdapterDraft) -> None:
     """Let it go once no engine has it; engines that do not answer are waited for only so long."""
     observation = draft.observation

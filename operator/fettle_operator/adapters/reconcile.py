@@ -4,7 +4,7 @@ from datetime import datetime
 
 from fettle_operator.adapters.draft import AdapterDraft
 from fettle_operator.adapters.examination import examine
-from fettle_operator.adapters.loading import report_deletion, report_loading
+from fettle_operator.adapters.loading import forget_verification, report_deletion, report_loading
 from fettle_operator.adapters.observation import AdapterObservation
 from fettle_operator.plan import Plan
 from fettle_operator.settings import OperatorSettings
@@ -18,6 +18,7 @@ def reconcile_adapter(observation: AdapterObservation, now: datetime, settings: 
             return draft.plan
         report_deletion(draft)
         return draft.finish()
+    forget_verification(draft)
     examine(draft)
     report_loading(draft)
     return draft.finish()

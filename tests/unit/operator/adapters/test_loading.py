@@ -45,13 +45,10 @@ async def test_nothing_is_loaded_before_its_files_were_verified() -> None:
     assert (engine.changes, world.phase(), world.has_finalizer()) == ([], "Failed", False)
 
 
-async def test_what_a_run_has_published_is_verified_before_it_is_loaded() -> None:
+async def test_whenever_loading_is_asked_for_the_files_are_read_again() -> None:
     world = AdapterWorld()
     engine = world.start_engine()
     await world.ready()
-    await world.client.apply_status(
-        ADAPTERS, "demo", NAMESPACE, {**world.status(), "verifiedAt": None}, "fettle-operator"
-    )
     await world.edit(serving={"load": True})
     await world.settle()
     assert (engine.changes, world.phase()) == ([], "Loading")
@@ -225,6 +222,9 @@ async def test_an_engine_that_does_not_answer_is_told_and_left_alone() -> None:
     engine.is_silent = False
     world.advance(61)
     await world.settle()
+    assert (world.phase(), engine.adapters) == ("Loading", {}), "the files are read again after so long"
+    world.examined(report())
+    await world.settle()
     assert world.phase() == "Loaded"
     assert "error" not in world.status()["instances"][0]
 
@@ -333,6 +333,8 @@ async def test_the_finalizer_is_there_before_the_first_engine_is_asked() -> None
     await world.ready()
     world.client.fail_next("replace", ApiError(503, "Unavailable", "no"), ADAPTERS, times=2)
     await world.edit(serving={"load": True})
+    await world.settle()
+    world.examined(report())
     for _ in range(2):
         with pytest.raises(ApiError):
             await world.settle()
