@@ -133,6 +133,8 @@ class ServingInstance(Model):
     """Name of the pod."""
     pod_uid: ShortText
     """Its uid."""
+    url: ShortText | None = None
+    """Where it answers while it is ready."""
     path: Annotated[str, Field(max_length=512)] | None = None
     """Path that the engine has loaded."""
     loaded_at: datetime | None = None

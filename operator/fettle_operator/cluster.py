@@ -69,8 +69,16 @@ class Cluster:
         for manifest in plan.replace:
             await self._client.replace(_KINDS[manifest["kind"]], manifest)
         if plan.adapter_status is not None:
-            name, status = plan.adapter_status
-            await self._client.apply_status(protocol.ADAPTERS, name, namespace, status, FIELD_MANAGER_OPERATOR)
+            told = plan.adapter_status
+            await self._client.apply_status(
+                protocol.ADAPTERS,
+                told.name,
+                namespace,
+                told.status,
+                FIELD_MANAGER_OPERATOR,
+                resource_version=told.resource_version,
+                uid=told.uid,
+            )
         if plan.status is None:
             return None
         return await self._client.apply_status(

@@ -123,6 +123,7 @@ def _record_instances(draft: AdapterDraft, serving: ServingView | None, is_wante
         ServingInstance(
             pod=one.pod,
             pod_uid=one.pod_uid,
+            url=one.url,
             path=one.path,
             loaded_at=(before.get((one.pod_uid, one.path)) or draft.now) if one.path else None,
             error=one.problem.words[:4096] if one.problem else None,

@@ -7,7 +7,7 @@ from fettle_operator.adapters.conditions import adapter_phase
 from fettle_operator.adapters.observation import parse_adapter_status
 from fettle_operator.adapters.versions import with_version
 from fettle_operator.builders.run_config import adapter_name
-from fettle_operator.conditions import set_condition
+from fettle_operator.conditions import Status, is_true, set_condition
 from fettle_operator.plan import Manifest
 from fettle_schema.adapter import AdapterSource, AdapterStatus, Provenance
 from fettle_schema.base import API_VERSION
@@ -89,19 +89,23 @@ def _conditions(
     before: list[Condition], spec: TrainingJobSpec, output: OutputStatus, generation: int, now: datetime
 ) -> list[Condition]:
     """The files are those of the run, which was on the base model; whether engines can serve them, its spec tells."""
-    published = f"published at {output.path}"
-    ready = set_condition(
-        before, _Type.ARTIFACT_READY, "True", Reason.PUBLISHED, published, now=now, generation=generation
-    )
+
+    def put(kind: _Type, status: Status, reason: Reason, message: str) -> None:
+        nonlocal before
+        before = set_condition(before, kind, status, reason, message, now=now, generation=generation)
+
+    put(_Type.ARTIFACT_READY, "True", Reason.PUBLISHED, f"published at {output.path}")
     adapter = spec.adapter
     extras = {"useDora": adapter.use_dora, "modulesToSave": adapter.modules_to_save, "bias": _bias(adapter.bias)}
     extra = next((name for name, value in extras.items() if value), None)
     if extra is None:
-        return set_condition(
-            ready, _Type.COMPATIBLE, "True", Reason.FITS, "trained on it", now=now, generation=generation
-        )
-    words = f"it was trained with {extra}: no engine serves that beside others; merge it into the base model"
-    return set_condition(ready, _Type.COMPATIBLE, "False", Reason.NOT_SERVABLE, words, now=now, generation=generation)
+        put(_Type.COMPATIBLE, "True", Reason.FITS, "trained on it")
+    else:
+        words = f"it was trained with {extra}: no engine serves that beside others; merge it into the base model"
+        put(_Type.COMPATIBLE, "False", Reason.NOT_SERVABLE, words)
+    if is_true(before, _Type.LOADED):
+        put(_Type.LOADED, "Unknown", Reason.LOADING, "engines have an older version")
+    return before
 
 
 def _bias(bias: str | None) -> str | None:

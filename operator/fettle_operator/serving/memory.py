@@ -71,4 +71,6 @@ class NamespaceMemory:
         # What has never answered and never was seen with it has nothing: only pods that answer are given anything.
         is_known = (memory.is_known and not memory.is_visited) or (not pod.is_ready and path is None)
         problem = memory.silence or memory.problems.get(candidate.uid)
-        return InstanceView(pod.name, pod.uid, pod.is_ready, is_known, path, problem if pod.is_ready else None)
+        if not pod.is_ready:
+            return InstanceView(pod.name, pod.uid, False, is_known, path)
+        return InstanceView(pod.name, pod.uid, True, is_known, path, problem, pod.url)

@@ -26,6 +26,8 @@ class InstanceView:
     path: str | None = None
     """What it has under the Adapter's served name, as the engine spells it."""
     problem: Problem | None = None
+    url: str | None = None
+    """Where it answers; None while it is not ready."""
 
 
 @dataclass(frozen=True)
