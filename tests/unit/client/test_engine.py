@@ -1,7 +1,6 @@
 """Calls to engines, on a stand-in that speaks their protocol."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -99,11 +98,15 @@ async def test_an_answer_without_end_is_not_read_to_its_end(client: EngineClient
     [
         (b'{"error": {"message": "no"}}', "no"),
         (b'{"object": "error", "message": "no"}', "no"),
-        (b'{"detail": "no"}', "no"),
         (b'{"error": "no"}', "no"),
+        (b'{"detail": "no"}', "no"),
         (b"  no\n", "no"),
+        (b"", ""),
         (b"{}", ""),
+        (b"[1]", "[1]"),
+        (b'{"error": {}}', ""),
+        (b"\xff", "\ufffd"),
     ],
 )
-def test_words(content: bytes, words: Any) -> None:
+def test_the_words_of_an_error(content: bytes, words: str) -> None:
     assert words_of(content) == words
