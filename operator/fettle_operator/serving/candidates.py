@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 
+from pydantic import ValidationError
+
 from fettle_operator import conditions
 from fettle_operator.adapters.examination import is_fresh
 from fettle_operator.adapters.observation import has_finalizer, is_current, parse_adapter_status
@@ -56,8 +58,11 @@ class Candidate:
 
 
 def candidate(adapter: Manifest, now: datetime, settings: OperatorSettings) -> Candidate | None:
-    """The Adapter as far as engines are concerned; None if it does not concern them."""
-    spec, status = AdapterSpec.model_validate(adapter["spec"]), parse_adapter_status(adapter)
+    """The Adapter as far as engines are concerned; None if it does not concern them, or cannot be read."""
+    try:
+        spec, status = AdapterSpec.model_validate(adapter["spec"]), parse_adapter_status(adapter)
+    except ValidationError:  # the CRD is newer or older than this program
+        return None
     wish, metadata = _wish(adapter, spec, status, now, settings), adapter["metadata"]
     if wish is None:
         return None

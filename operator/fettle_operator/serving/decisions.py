@@ -38,6 +38,7 @@ class Unload:
     """Unload what is under a name."""
 
     candidate: Candidate
+    name: str
 
 
 Action = Load | Unload
@@ -60,10 +61,12 @@ def decide(
     max_rank = next((limit for limit in limits if limit is not None), None)
     for one in candidates:
         owner = owners.get(one.served_name)
+        if one.wish is not Wish.HOLD:
+            unwanted = [name for name in _own_names(listing, one) if name not in owners]
+            decisions.actions[:0] = [Unload(one, name) for name in unwanted]
         if one.wish is Wish.UNLOAD:
-            if owner is None and own_path(listing, one) is not None:
-                decisions.actions.insert(0, Unload(one))
-        elif owner is not None and owner.uid != one.uid:
+            continue
+        if owner is not None and owner.uid != one.uid:
             words = f"the served name {one.served_name!r} belongs to the older Adapter {owner.key[1]!r}"
             decisions.problems[one.uid] = Problem(Reason.NAME_TAKEN, words)
         elif one.wish is Wish.LOAD and listing.adapters.get(one.served_name) != one.path:
@@ -76,9 +79,14 @@ def decide(
 
 
 def own_path(listing: Listing, one: Candidate) -> str | None:
-    """What a pod has under an Adapter's served name, if it is a version of that Adapter."""
-    path = listing.adapters.get(one.served_name)
-    return path if path is not None and (path == one.path or path.startswith(one.own_paths)) else None
+    """What a pod has of an Adapter under its served name; of one that is to go, under any name."""
+    names = [name for name in _own_names(listing, one) if one.wish is Wish.UNLOAD or name == one.served_name]
+    return listing.adapters[names[0]] if names else None
+
+
+def _own_names(listing: Listing, one: Candidate) -> list[str]:
+    """Under which names a pod has a version of the Adapter; more than one after a change of its served name."""
+    return [name for name, path in listing.adapters.items() if path == one.path or path.startswith(one.own_paths)]
 
 
 def _owners(candidates: Sequence[Candidate]) -> dict[str, Candidate]:

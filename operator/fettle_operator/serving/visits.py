@@ -73,16 +73,17 @@ class Visits:
         from fettle_client.engine import EngineRefusesError  # brings aiohttp, which one machine does without
 
         one, pod = action.candidate, memory.pod
-        attempt = (*pod.incarnation, one.uid, one.path, type(action).__name__)
+        name = one.served_name if isinstance(action, Load) else action.name
+        attempt = (*pod.incarnation, one.uid, one.path, name, type(action).__name__)
         if self.backoff.is_waiting(attempt, self._now()):
             return memory.problems.get(one.uid), listing
         verb = type(action).__name__.lower()
         try:
             key = read_key(self._settings.engine_keys_directory, one.key[0], one.api_key_name)
             if isinstance(action, Load):
-                await self._engines.load(pod.url, key, one.served_name, one.path, replaces=action.replaces)
+                await self._engines.load(pod.url, key, name, one.path, replaces=action.replaces)
             else:
-                await self._engines.unload(pod.url, key, one.served_name)
+                await self._engines.unload(pod.url, key, name)
         except MissingKeyError as error:
             return Problem(Reason.KEY_MISSING, str(error)), listing
         except EngineRefusesError as error:
@@ -90,9 +91,9 @@ class Visits:
             _log.warning("engine refuses to %s: %s", verb, error, extra=_about(memory, [one]))
             return Problem(Reason.ENGINE_REFUSED, str(error)), listing
         self.backoff.succeeded(attempt)
-        _log.info("engine did %s %s", verb, one.path, extra=_about(memory, [one]))
-        others = {name: path for name, path in listing.adapters.items() if name != one.served_name}
-        loaded = {one.served_name: one.path} if isinstance(action, Load) else {}
+        _log.info("engine did %s %r", verb, name, extra=_about(memory, [one]))
+        others = {other: path for other, path in listing.adapters.items() if other != name}
+        loaded = {name: one.path} if isinstance(action, Load) else {}
         return None, replace(listing, adapters={**others, **loaded})
 
     def _any_key(self, candidates: Sequence[Candidate]) -> str | None:

@@ -279,6 +279,37 @@ async def test_an_engine_of_another_base_model_is_not_asked() -> None:
     assert "models/large" in world.status()["message"]
 
 
+async def test_a_new_served_name_replaces_the_old_one() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine()
+    await world.loaded(servedName="before")
+    await world.edit(servedName="after")
+    await world.settle()
+    assert (engine.adapters, world.phase()) == ({"after": served()}, "Loaded")
+    await world.delete()
+    await world.settle()
+    assert engine.adapters == {}
+
+
+async def test_an_adapter_that_cannot_be_read_does_not_keep_others_from_engines() -> None:
+    world = AdapterWorld()
+    world.client.seed(ADAPTERS, {"metadata": {"name": "newer", "namespace": NAMESPACE}, "spec": {"unheard": "of"}})
+    engine = world.start_engine()
+    await world.create(serving={"load": True})
+    for _ in range(2):
+        for look in (
+            Look("Adapter", NAMESPACE, "demo"),
+            Look("Engines", NAMESPACE),
+            Look("Adapter", NAMESPACE, "demo"),
+        ):
+            await world.controller.look(look)
+        if world.names(JOBS):
+            world.examined(report())
+            for _ in range(4):
+                await world.controller.look(Look("Adapter", NAMESPACE, "demo"))
+    assert engine.adapters == {"demo": served()}
+
+
 async def test_only_pods_that_the_selector_means_are_engines() -> None:
     world = AdapterWorld()
     labels = {"app": "vllm"}

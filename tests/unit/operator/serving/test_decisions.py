@@ -54,13 +54,17 @@ def done(decisions: Decisions) -> list[tuple[str, str]]:
         (Wish.LOAD, {"a": PATH}, []),
         (Wish.LOAD, {"a": OLDER_PATH}, [("replace", "a")]),
         (Wish.LOAD, {"a": "/somewhere/else"}, [("replace", "a")]),
-        (Wish.LOAD, {"b": PATH}, [("load", "a")]),
+        (Wish.LOAD, {"b": "/workspace/adapters/b/111111111111"}, [("load", "a")]),
         (Wish.HOLD, {}, []),
         (Wish.HOLD, {"a": OLDER_PATH}, []),
         (Wish.UNLOAD, {}, []),
         (Wish.UNLOAD, {"a": PATH}, [("unload", "a")]),
         (Wish.UNLOAD, {"a": OLDER_PATH}, [("unload", "a")]),
         (Wish.UNLOAD, {"a": "/somewhere/else"}, []),
+        (Wish.LOAD, {"old-name": PATH}, [("unload", "a"), ("load", "a")]),
+        (Wish.LOAD, {"old-name": OLDER_PATH, "a": PATH}, [("unload", "a")]),
+        (Wish.HOLD, {"old-name": PATH}, []),
+        (Wish.UNLOAD, {"old-name": OLDER_PATH}, [("unload", "a")]),
     ],
 )
 def test_one_adapter(wish: Wish, adapters: dict[str, str], expected: list[tuple[str, str]]) -> None:
