@@ -168,6 +168,18 @@ def test_a_repository_of_the_hub_gets_a_place_and_its_commit_is_told(tmp_path: P
     assert found.path.startswith("adapters/demo/")
 
 
+def test_a_repository_in_the_hubs_cache_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository, commit = tmp_path / "hub/models--acme--helper", "c0ffee" + "0" * 34
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    write_lora(repository / "snapshots" / commit)
+    found = examine(request(huggingFace={"id": "acme/helper"}), tmp_path / "workspace", fetch_from_hub)
+    assert found.source == f"acme/helper@{commit}"
+    assert (tmp_path / "workspace" / str(found.path) / "adapter_model.safetensors").is_file()
+
+
 def test_without_a_network_a_repository_is_a_clear_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
