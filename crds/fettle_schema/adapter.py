@@ -7,6 +7,7 @@ from pydantic import Field
 
 from fettle_schema.base import HubId, Model, ResourceName, Revision, ShortText, WorkspacePath
 from fettle_schema.status import Condition
+from fettle_schema.vocabulary import AdapterPhase
 
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -65,11 +66,11 @@ class ServingSpec(Model):
     load: bool = False
     """Load it into every engine that is selected."""
     selector: ServingSelector | None = None
-    """Which pods are engines; the installation's engine if absent."""
+    """Which pods of the namespace are engines; those with the label `fettle.dev/engine: "true"` if absent."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """Port of the engine's HTTP API."""
     api_key_name: Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
-    """Which of the keys mounted into the operator opens the engine."""
+    """Which of the namespace's keys that are mounted into the operator opens the engine."""
 
 
 class AdapterSpec(Model):
@@ -122,7 +123,7 @@ class Provenance(Model):
     final_eval_loss: float | None = None
     """Last evaluation loss."""
     benchmark: dict[str, Any] | None = None
-    """Scores, where it was benchmarked."""
+    """Scores of the newest benchmark of this digest, with those of the base model beside them."""
 
 
 class ServingInstance(Model):
@@ -132,6 +133,8 @@ class ServingInstance(Model):
     """Name of the pod."""
     pod_uid: ShortText
     """Its uid."""
+    url: ShortText | None = None
+    """Where it answers while it is ready."""
     path: Annotated[str, Field(max_length=512)] | None = None
     """Path that the engine has loaded."""
     loaded_at: datetime | None = None
@@ -145,7 +148,7 @@ class AdapterStatus(Model):
 
     observed_generation: int | None = None
     """`metadata.generation` that the conditions were computed from."""
-    phase: Literal["Pending", "Available", "Loading", "Loaded", "Degraded", "Failed"] | None = None
+    phase: AdapterPhase | None = None
     """Summary for people, derived from the conditions."""
     conditions: Annotated[
         list[Condition],
@@ -163,6 +166,10 @@ class AdapterStatus(Model):
     """Directory inside the workspace."""
     digest: ShortText | None = None
     """Digest of the files that `path` holds."""
+    source: AdapterSource | None = None
+    """What `spec.source` said when they were examined."""
+    verified_at: datetime | None = None
+    """When the files were last read and compared with the digest."""
     size_bytes: int | None = None
     """Size of the files."""
     rank: int | None = None
@@ -173,5 +180,7 @@ class AdapterStatus(Model):
     """The newest digests, newest first."""
     provenance: Provenance | None = None
     """What the adapter was made from."""
+    ready_pods: ShortText | None = None
+    """Engines that have this version, of those that are ready, for example `2/2`."""
     instances: Annotated[list[ServingInstance], Field(max_length=256)] | None = None
     """Engine pods."""

@@ -126,6 +126,7 @@ ADAPTER = ResourceDefinition(
         Column("PHASE", ".status.phase"),
         Column("BASE", ".spec.baseModel.id"),
         Column("RANK", ".status.rank", "integer"),
+        Column("READY", ".status.readyPods"),
         Column("SIZE", ".status.sizeBytes", "integer"),
         Column("JOB", ".spec.source.trainingJob"),
         _AGE,

@@ -1,5 +1,7 @@
 """Where things lie inside the workspace. Paths are relative, with forward slashes."""
 
+import re
+
 from fettle_schema.names import job_directory
 
 MODELS = "models"
@@ -37,3 +39,8 @@ def attempt_directory(job_name: str, uid: str, attempt: int) -> str:
 def artifact_directory(kind_directory: str, name: str, digest: str) -> str:
     """Where an artifact is published; `digest` is `sha256:<hex>`."""
     return f"{kind_directory}/{name}/{digest.removeprefix('sha256:')[:12]}"
+
+
+def is_artifact_directory(path: str, kind_directory: str) -> bool:
+    """Whether a path is one that `artifact_directory` gives: only such a path never gets other files."""
+    return re.fullmatch(rf"{kind_directory}/[^/]+/[0-9a-f]{{12}}", path) is not None

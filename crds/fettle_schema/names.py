@@ -14,6 +14,17 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 """Number of the attempt, on Job and pods."""
 LABEL_MOUNTS_WORKSPACE = f"{GROUP}/mounts-workspace"
 """Of pods that mount the claim, where that is possible on one node only: each goes where another is."""
+LABEL_ADAPTER = f"{GROUP}/adapter"
+"""Name of the Adapter, on the Job that examines its files."""
+LABEL_ADAPTER_UID = f"{GROUP}/adapter-uid"
+"""Its uid, on the same: what that Job's pods are found by."""
+LABEL_ENGINE = f"{GROUP}/engine"
+"""`true` on the pods of a serving engine: what Adapters without a selector of their own are loaded into."""
+ENGINE_LABELS = {LABEL_ENGINE: "true"}
+ANNOTATION_MAX_LORA_RANK = f"{GROUP}/max-lora-rank"
+"""On an engine's pod: the largest rank that it takes."""
+FINALIZER_LOADED = f"{GROUP}/loaded"
+"""On an Adapter that engines have, or are about to have: it is unloaded before it goes."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "fettle"
 
@@ -73,6 +84,11 @@ PREFLIGHT_ATTEMPT = 0
 def service_name(uid: str, attempt: int) -> str:
     """Name of the headless Service of an attempt with several nodes."""
     return f"tj-{uid8(uid)}-a{attempt}"
+
+
+def examination_name(adapter_name: str, uid: str) -> str:
+    """Name of the batch Job that examines the files of an Adapter."""
+    return f"{adapter_name}-x{uid8(uid)}"
 
 
 def job_directory(job_name: str, uid: str) -> str:

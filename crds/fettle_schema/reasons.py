@@ -1,4 +1,4 @@
-"""Reasons of a TrainingJob's conditions: which condition has them, and what they mean. Pure.
+"""Reasons of the conditions of TrainingJobs and Adapters: which condition has them, and what they mean. Pure.
 
 The reason of `Failed=True` is a `FailureCode`. A pod that has not started gives PodsReady and Running its own reason,
 in the words of scheduler or kubelet: Unschedulable, ImagePullBackOff, ContainerCreating, CreateContainerConfigError …
@@ -41,6 +41,30 @@ class Reason(StrEnum):
     STOPPED = "Stopped"
     FINISHED = "Finished"
     SUCCEEDED = "Succeeded"
+
+    PUBLISHED = "Published"
+    VERIFIED = "Verified"
+    EXAMINING = "Examining"
+    EXAMINATION_FAILED = "ExaminationFailed"
+    DIGEST_MISMATCH = "DigestMismatch"
+    FILES_MISSING = "FilesMissing"
+    FILES_INVALID = "FilesInvalid"
+    HUB_UNAVAILABLE = "HubUnavailable"
+    FITS = "Fits"
+    SAME_NAME = "SameName"
+    BASE_MODEL_MISMATCH = "BaseModelMismatch"
+    NOT_SERVABLE = "NotServable"
+    LOADED = "Loaded"
+    LOADING = "Loading"
+    NO_ENGINES = "NoEngines"
+    ENGINE_UNREACHABLE = "EngineUnreachable"
+    ENGINE_REFUSED = "EngineRefused"
+    RANK_TOO_HIGH = "RankTooHigh"
+    NAME_TAKEN = "NameTaken"
+    KEY_MISSING = "KeyMissing"
+    UNLOADING = "Unloading"
+    NOT_REQUESTED = "NotRequested"
+    NOT_MANAGED = "NotManaged"
 
 
 REASONS: dict[Reason, tuple[str, str]] = {
@@ -129,5 +153,58 @@ REASONS: dict[Reason, tuple[str, str]] = {
     Reason.STOPPED: ("Running=False", "What ran was stopped because the job ended."),
     Reason.FINISHED: ("PodsReady, Running=False", "The job has ended."),
     Reason.SUCCEEDED: ("Complete=True", "The run ended well; status.output says what came out."),
+    Reason.PUBLISHED: ("ArtifactReady=True", "A run has published the files, and computed their digest."),
+    Reason.VERIFIED: (
+        "ArtifactReady=True",
+        "The files were read again and have the digest; status.verifiedAt says when.",
+    ),
+    Reason.EXAMINING: (
+        "ArtifactReady=Unknown",
+        "A pod fetches and reads the files; the message says why if it has not started.",
+    ),
+    Reason.EXAMINATION_FAILED: (
+        "ArtifactReady=Unknown",
+        "The pod that reads the files came to no verdict; another one is started.",
+    ),
+    Reason.DIGEST_MISMATCH: (
+        "ArtifactReady=False",
+        "The files are not those of the digest: somebody changed them. They are loaded nowhere.",
+    ),
+    Reason.FILES_MISSING: ("ArtifactReady=False", "There are no files where the source says; it is looked for again."),
+    Reason.FILES_INVALID: ("ArtifactReady=False", "The files are no PEFT adapter; the message says what is wrong."),
+    Reason.HUB_UNAVAILABLE: (
+        "ArtifactReady=False",
+        "The hub cannot be reached, or refuses the repository of spec.source.huggingFace; it is asked again.",
+    ),
+    Reason.FITS: ("Compatible=True", "Trained on the base model, or every matrix fits a layer of it."),
+    Reason.SAME_NAME: (
+        "Compatible=True",
+        "The files name spec.baseModel, whose own files could not be compared.",
+    ),
+    Reason.BASE_MODEL_MISMATCH: (
+        "Compatible=False, Loaded=False",
+        "The adapter belongs to another base model than spec.baseModel, or than the engine serves.",
+    ),
+    Reason.NOT_SERVABLE: (
+        "Compatible=False, Loaded=False",
+        "No engine can serve it beside others (DoRA, whole modules, not LoRA); merge it into the base model.",
+    ),
+    Reason.LOADED: ("Loaded=True", "Every engine that is ready has it."),
+    Reason.LOADING: ("Loaded=Unknown", "Some engines do not have this version yet."),
+    Reason.NO_ENGINES: ("Loaded=Unknown", "No pod that is ready matches spec.serving.selector."),
+    Reason.ENGINE_UNREACHABLE: ("Loaded=False", "An engine does not answer; status.instances says which."),
+    Reason.ENGINE_REFUSED: ("Loaded=False", "An engine refuses it; status.instances holds its words."),
+    Reason.RANK_TOO_HIGH: ("Loaded=False", "The rank is over the engine's limit; start it with a larger one."),
+    Reason.NAME_TAKEN: (
+        "Loaded=False",
+        "spec.servedName belongs to an older Adapter or to the engine's base model; choose another.",
+    ),
+    Reason.KEY_MISSING: ("Loaded=False", "spec.serving.apiKeyName names no key that is mounted into the operator."),
+    Reason.UNLOADING: ("Loaded=Unknown", "Some engines still have it, and are asked to unload it."),
+    Reason.NOT_REQUESTED: ("Loaded=False", "spec.serving.load is false."),
+    Reason.NOT_MANAGED: (
+        "Loaded=Unknown",
+        "This installation loads nothing into engines by itself, as on one machine.",
+    ),
 }
 """Reason → conditions that have it, and what it means."""

@@ -45,6 +45,25 @@ class ConditionType(StrEnum):
     FAILED = "Failed"
 
 
+class AdapterPhase(StrEnum):
+    """Summary of an Adapter for people, derived from its conditions only."""
+
+    PENDING = "Pending"
+    AVAILABLE = "Available"
+    LOADING = "Loading"
+    LOADED = "Loaded"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+
+
+class AdapterConditionType(StrEnum):
+    """Types of an Adapter's conditions."""
+
+    ARTIFACT_READY = "ArtifactReady"
+    COMPATIBLE = "Compatible"
+    LOADED = "Loaded"
+
+
 class ExitCode(IntEnum):
     """What the trainer's exit status means."""
 

@@ -128,6 +128,7 @@ def create_engine(client: ResourceClient, home: Home) -> Engine:
         receiver_url=None,
         queues={"default": QueueLimits(max_running=1)},
         requires_workspace_claim=False,
+        loads_adapters=False,
         trainer_cpu_limit=str(len(os.sched_getaffinity(0))),
     )
     return Engine(client, home, Controller(client, settings, lambda: datetime.now(UTC)))

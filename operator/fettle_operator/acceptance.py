@@ -68,7 +68,7 @@ def obstacle(observation: Observation, settings: OperatorSettings) -> Obstacle |
         known = ", ".join(sorted({"default", *settings.queues}))
         return Obstacle(Reason.QUEUE_MISSING, f"spec.scheduling.queue: there is no queue {queue!r}; there are {known}")
     if settings.requires_workspace_claim and not observation.has_claim:
-        return Obstacle(Reason.WORKSPACE_MISSING, _claim_message(namespace, settings.workspace_claim))
+        return Obstacle(Reason.WORKSPACE_MISSING, claim_message(namespace, settings.workspace_claim))
     return _source_obstacle(observation)
 
 
@@ -76,7 +76,8 @@ def _is_ours(adapter: Manifest, uid: str) -> bool:
     return (adapter["spec"].get("source") or {}).get("trainingJobUid") == uid
 
 
-def _claim_message(namespace: str, claim: str) -> str:
+def claim_message(namespace: str, claim: str) -> str:
+    """What is missing in a namespace without the workspace, with the command that makes it."""
     manifest = (
         '{"apiVersion":"v1","kind":"PersistentVolumeClaim",'
         f'"metadata":{{"name":"{claim}","namespace":"{namespace}"}},'

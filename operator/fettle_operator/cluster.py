@@ -5,25 +5,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fettle_client import protocol
-from fettle_client.protocol import (
-    AlreadyExistsError,
-    ApiError,
-    ConflictError,
-    InvalidError,
-    NotFoundError,
-    ResourceClient,
-    ResourceKind,
-)
+from fettle_client.protocol import ApiError, InvalidError, NotFoundError, ResourceClient, ResourceKind
 from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.builders.run_config import adapter_name
+from fettle_operator.children import create, create_child, find, typed
 from fettle_operator.events import build_event
 from fettle_operator.kueue import LABEL_JOB_UID as LABEL_KUEUE_JOB_UID
 from fettle_operator.logs import fields
-from fettle_operator.observation import Observation, Refusal
+from fettle_operator.observation import Observation
 from fettle_operator.plan import Manifest, Plan
 from fettle_operator.settings import OperatorSettings
-from fettle_schema.errors import FettleError
 from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, attempt_name, service_name
 
 _log = logging.getLogger(__name__)
@@ -40,23 +32,10 @@ _KINDS: dict[str, ResourceKind] = {
 }
 _CHILDREN = frozenset({"Job", "ConfigMap", "Service"})
 
-
 _WORKLOADS = tuple(
     ResourceKind(f"kueue.x-k8s.io/{version}", "Workload", "workloads") for version in ("v1beta2", "v1beta1")
 )
 """As newer and as older versions of Kueue serve them."""
-_FORBIDDEN = 403
-
-
-class RefusedError(FettleError):
-    """The API server does not take a child as we build it."""
-
-    code = "Refused"
-
-    def __init__(self, manifest: Manifest, error: ApiError, *, is_final: bool) -> None:
-        message = f"the API server refuses {manifest['kind']} {manifest['metadata']['name']!r}: {error}"
-        super().__init__(message)
-        self.refusal = Refusal(message, is_final)
 
 
 class Cluster:
@@ -76,7 +55,7 @@ class Cluster:
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
-        bare = Observation(job, tuple(_typed(runs.items, protocol.JOBS)), tuple(_typed(pods.items, protocol.PODS)))
+        bare = Observation(job, tuple(typed(runs.items, protocol.JOBS)), tuple(typed(pods.items, protocol.PODS)))
         if bare.is_finished or not bare.has_readable_spec:
             return bare
         return await self._observe_surroundings(bare, namespace)
@@ -96,8 +75,16 @@ class Cluster:
         for manifest in plan.replace:
             await self._client.replace(_KINDS[manifest["kind"]], manifest)
         if plan.adapter_status is not None:
-            name, status = plan.adapter_status
-            await self._client.apply_status(protocol.ADAPTERS, name, namespace, status, FIELD_MANAGER_OPERATOR)
+            told = plan.adapter_status
+            await self._client.apply_status(
+                protocol.ADAPTERS,
+                told.name,
+                namespace,
+                told.status,
+                FIELD_MANAGER_OPERATOR,
+                resource_version=told.resource_version,
+                uid=told.uid,
+            )
         if plan.status is None:
             return None
         return await self._client.apply_status(
@@ -178,35 +165,15 @@ class Cluster:
         return frozenset(ours), tuple(foreign)
 
     async def _find(self, kind: ResourceKind, name: str | None, namespace: str) -> Manifest | None:
-        if not name:
-            return None
-        try:
-            manifest = await self._client.get(kind, name, namespace)
-        except NotFoundError:
-            return None
-        return _typed([manifest], kind)[0]
+        return await find(self._client, kind, name, namespace)
 
     async def _create(self, manifest: Manifest, uid: str) -> None:
-        kind, metadata = _KINDS[manifest["kind"]], manifest["metadata"]
-        try:
-            await self._client.create(kind, manifest)
-        except AlreadyExistsError as error:
-            existing = await self._find(kind, metadata["name"], metadata["namespace"])
-            if existing is None or not _is_ours(existing, uid):
-                raise ConflictError(409, "Conflict", f"{kind.kind} {metadata['name']!r} is not ours") from error
-        except ApiError as error:
-            is_invalid = isinstance(error, InvalidError)
-            if kind.kind not in _CHILDREN or not (is_invalid or error.status == _FORBIDDEN):
-                raise
-            raise RefusedError(manifest, error, is_final=is_invalid) from error
+        kind = _KINDS[manifest["kind"]]
+        made = create_child if kind.kind in _CHILDREN else create
+        await made(self._client, kind, manifest, lambda existing: _is_ours(existing, uid))
 
 
 def _is_ours(manifest: Manifest, uid: str) -> bool:
     """A child by its owner; an Adapter, which has none, by its source."""
     source = (manifest.get("spec") or {}).get("source") if manifest["kind"] == "Adapter" else None
     return is_owned_by(manifest, uid) or (source or {}).get("trainingJobUid") == uid
-
-
-def _typed(items: list[Manifest], kind: ResourceKind) -> list[Manifest]:
-    """Items of a list come without apiVersion and kind."""
-    return [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in items]

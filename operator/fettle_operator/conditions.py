@@ -1,6 +1,7 @@
 """Conditions and the phase that follows from them. Pure."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from fettle_schema.reasons import Reason
@@ -12,7 +13,7 @@ Status = Literal["True", "False", "Unknown"]
 
 def set_condition(
     conditions: list[Condition],
-    condition_type: ConditionType,
+    condition_type: StrEnum,
     status: Status,
     reason: str,
     message: str,
@@ -36,12 +37,12 @@ def set_condition(
     return [after if condition is before else condition for condition in conditions]
 
 
-def find(conditions: list[Condition], condition_type: ConditionType) -> Condition | None:
+def find(conditions: list[Condition], condition_type: StrEnum) -> Condition | None:
     """The condition of a type, if it was ever set."""
     return next((condition for condition in conditions if condition.type == condition_type), None)
 
 
-def is_true(conditions: list[Condition], condition_type: ConditionType) -> bool:
+def is_true(conditions: list[Condition], condition_type: StrEnum) -> bool:
     """Whether a condition is set and holds."""
     condition = find(conditions, condition_type)
     return condition is not None and condition.status == "True"

@@ -6,16 +6,17 @@ It never watches: Kopf or the engine of one machine feeds `observe_event`. A per
 import asyncio
 import json
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from fettle_client.protocol import TRAINING_JOBS, ApiError, ConflictError, ResourceClient
+from fettle_client.protocol import TRAINING_JOBS, ApiError, ResourceClient
+from fettle_operator.adapters.controller import AdapterController, build_engine_client
 from fettle_operator.admission import Key
 from fettle_operator.census import Census
-from fettle_operator.cluster import Cluster, RefusedError
+from fettle_operator.children import RefusedError
+from fettle_operator.cluster import Cluster
 from fettle_operator.job_metrics import record_change
 from fettle_operator.logs import fields
 from fettle_operator.metrics import Metrics
@@ -23,9 +24,11 @@ from fettle_operator.observation import Observation, operator_fields, parse_stat
 from fettle_operator.plan import Manifest, Plan
 from fettle_operator.queue_index import QueueIndex
 from fettle_operator.reconcile import reconcile
+from fettle_operator.serving.visits import EngineCalls
 from fettle_operator.settings import OperatorSettings, QueueLimits
+from fettle_operator.workers import work
 from fettle_operator.workqueue import WorkQueue
-from fettle_schema.names import LABEL_JOB
+from fettle_schema.names import LABEL_ENGINE, LABEL_JOB
 from fettle_schema.vocabulary import Phase
 
 _log = logging.getLogger(__name__)
@@ -43,8 +46,10 @@ class Controller:
         settings: OperatorSettings,
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
+        engines: Callable[[], EngineCalls] = build_engine_client,
     ) -> None:
         self.metrics = metrics or Metrics()
+        self.adapters = AdapterController(client, settings, clock, self.metrics, engines)
         self.synced = asyncio.Event()
         self._client, self._settings, self._clock = client, settings, clock
         self._cluster = Cluster(client, settings, clock)
@@ -60,18 +65,26 @@ class Controller:
         kind = manifest.get("kind")
         if kind == "TrainingJob":
             self._observe_job(manifest, is_deleted=event_type == "DELETED")
+        elif kind == "Adapter":
+            self.adapters.observe_adapter(manifest, is_deleted=event_type == "DELETED")
         elif kind in ("Job", "Pod"):
-            metadata = manifest["metadata"]
-            job_name = (metadata.get("labels") or {}).get(LABEL_JOB)
-            if job_name:
-                self.enqueue("TrainingJob", metadata["namespace"], job_name)
+            self._observe_child(manifest)
+
+    def _observe_child(self, child: Manifest) -> None:
+        metadata = child["metadata"]
+        labels = metadata.get("labels") or {}
+        if job_name := labels.get(LABEL_JOB):
+            self.enqueue("TrainingJob", metadata["namespace"], job_name)
+        self.adapters.observe_child(child)
+        if LABEL_ENGINE in labels:
+            self.adapters.observe_engines(metadata["namespace"])
 
     def is_news(self, job: Manifest) -> bool:
         """Whether a TrainingJob differs from what was seen last in more than the receiver's fields."""
         return self._seen.get(_key(job)) != _fingerprint(job)
 
     def enqueue(self, kind: str, namespace: str, name: str) -> None:
-        """Look at a job soon. Other kinds are not reconciled."""
+        """Look at a job soon; other kinds are not counted here."""
         if kind == "TrainingJob":
             self._queue.add((namespace, name))
             self.metrics.queue_depth.set(self.queue_depth)
@@ -85,7 +98,8 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers or self._settings.workers):
-                    group.create_task(self._work())
+                    group.create_task(work(self._queue, self._pass, self.metrics, _about))
+                group.create_task(self.adapters.run(self._settings.adapter_workers))
                 group.create_task(self._resync_periodically())
         finally:
             self.stop()
@@ -94,6 +108,7 @@ class Controller:
         """Finish the passes that are under way, start no other."""
         self._stopping.set()
         self._queue.close()
+        self.adapters.stop()
 
     @property
     def queue_depth(self) -> int:
@@ -146,28 +161,10 @@ class Controller:
         if before.phase != after.phase:
             await self._cluster.post_event(written)
 
-    async def _work(self) -> None:
-        while (key := await self._queue.get()) is not None:
-            started = time.perf_counter()
-            try:
-                outcome = "changed" if await self.reconcile_once(key) else "unchanged"
-                self._queue.forget(key)
-            except ConflictError:
-                outcome = "conflict"
-                self._queue.retry(key)
-            except ApiError as error:
-                outcome = "error"
-                seconds = self._queue.retry(key)
-                about = {"namespace": key[0], "name": key[1], "retry_seconds": seconds}
-                _log.warning("pass failed: %s", error, extra=fields(about, retry_seconds=seconds))
-            except Exception:  # the edge of the process: one broken job must not stop the others
-                outcome = "error"
-                seconds = self._queue.retry(key)
-                _log.exception("pass failed", extra=fields({"namespace": key[0], "name": key[1]}))
-            finally:
-                self._queue.done(key)
-            self.metrics.reconciles.labels(outcome).inc()
-            self.metrics.reconcile_seconds.observe(time.perf_counter() - started)
+    async def _pass(self, key: Key) -> bool:
+        try:
+            return await self.reconcile_once(key)
+        finally:
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def _resync_periodically(self) -> None:
@@ -190,8 +187,9 @@ class Controller:
                 for job in listed.items:
                     if _may_need_a_look(job):
                         self._queue.add(_key(job))
+            await self.adapters.resync(self._settings.watch_namespaces)
         except ApiError as error:
-            _log.warning("could not list TrainingJobs: %s", error)
+            _log.warning("could not list TrainingJobs and Adapters: %s", error)
             return False
         return True
 
@@ -249,3 +247,7 @@ def _may_need_a_look(job: Manifest) -> bool:
     is_finished = (job.get("status") or {}).get("phase") in _FINISHED
     limits = (job.get("spec") or {}).get("limits") or {}
     return not is_finished or limits.get("ttlSecondsAfterFinished") is not None
+
+
+def _about(key: Key) -> dict[str, str]:
+    return {"namespace": key[0], "name": key[1]}

@@ -1,4 +1,4 @@
-"""Kubernetes events about a job: one for each change of phase. Pure."""
+"""Kubernetes events about a job or an Adapter: one for each change of phase. Pure."""
 
 import hashlib
 from datetime import datetime
@@ -8,12 +8,12 @@ from fettle_operator.plan import Manifest
 from fettle_schema.base import API_VERSION
 from fettle_schema.names import FIELD_MANAGER_OPERATOR
 
-_WARNINGS = frozenset({"Failed", "Pending"})
+_WARNINGS = frozenset({"Failed", "Pending", "Degraded"})
 
 
-def build_event(job: Manifest, now: datetime) -> Manifest:
+def build_event(subject: Manifest, now: datetime) -> Manifest:
     """What `kubectl describe` shows; the same change makes the same name."""
-    metadata, status = job["metadata"], job["status"]
+    metadata, status = subject["metadata"], subject["status"]
     phase, reason = status["phase"], status.get("reason") or status["phase"]
     digest = hashlib.sha256(f"{metadata['uid']}/{metadata.get('resourceVersion')}".encode()).hexdigest()[:16]
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -23,7 +23,7 @@ def build_event(job: Manifest, now: datetime) -> Manifest:
         "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
         "involvedObject": {
             "apiVersion": API_VERSION,
-            "kind": "TrainingJob",
+            "kind": subject["kind"],
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],

@@ -17,6 +17,17 @@ class Deletion:
     propagation: Literal["Foreground", "Background"] = "Background"
 
 
+@dataclass(frozen=True)
+class AdapterStatusWrite:
+    """The whole status of an Adapter that a job has something to say about."""
+
+    name: str
+    status: Manifest
+    resource_version: str | None = None
+    """Of the Adapter that it was computed from; None for one that this plan creates or replaces."""
+    uid: str | None = None
+
+
 @dataclass
 class Plan:
     """Carried out in the order of the fields; a crash between any two is repaired by the next pass."""
@@ -27,8 +38,8 @@ class Plan:
     """Created in this order; "already exists" is success if it is ours."""
     replace: list[Manifest] = field(default_factory=list)
     """Written over what was observed, by resourceVersion."""
-    adapter_status: tuple[str, Manifest] | None = None
-    """Name and whole status of the Adapter that came out."""
+    adapter_status: AdapterStatusWrite | None = None
+    """What the Adapter that came out, or was benchmarked, is told."""
     status: Manifest | None = None
     """Whole status of the job without the receiver's fields; None if nothing changed."""
     restart_cause: str | None = None

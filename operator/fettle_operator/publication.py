@@ -6,12 +6,14 @@ The Adapter is written before Complete=True; whoever crashes in between writes t
 from typing import Any
 
 from fettle_operator.acceptance import adapter_conflict
-from fettle_operator.builders import build_adapter, build_adapter_status
+from fettle_operator.builders import build_adapter, build_adapter_status, build_benchmark_status
 from fettle_operator.draft import Draft
 from fettle_operator.endings import complete, end
+from fettle_operator.plan import AdapterStatusWrite
 from fettle_operator.verdict import Verdict
 from fettle_schema.run import RunResult
 from fettle_schema.status import OutputStatus, Resolved
+from fettle_schema.training_job import Method
 
 
 def conclude(draft: Draft, verdict: Verdict) -> None:
@@ -24,6 +26,7 @@ def conclude(draft: Draft, verdict: Verdict) -> None:
     draft.status.output = output
     if output is None or output.kind != "adapter":
         published = f"{verdict.message}; {output.kind} at {output.path}" if output else verdict.message
+        _plan_benchmark(draft, result)
         return complete(draft, published)
     conflict = adapter_conflict(draft.observation, is_published=True)
     if conflict is not None:
@@ -53,6 +56,18 @@ def _measured(estimate: dict[str, Any] | None, result: RunResult) -> dict[str, A
     return {**estimate, "measured": {"peakMemoryBytes": peak}}
 
 
+def _plan_benchmark(draft: Draft, result: RunResult) -> None:
+    """The scores of a benchmark become its Adapter's, unless that has another version by now."""
+    adapter = draft.observation.source_adapter
+    if draft.spec.method is not Method.BENCHMARK or adapter is None:
+        return
+    status = build_benchmark_status(draft.observation.job, result, adapter)
+    if status is not None:
+        metadata = adapter["metadata"]
+        told = AdapterStatusWrite(metadata["name"], status, metadata["resourceVersion"], metadata["uid"])
+        draft.plan.adapter_status = told
+
+
 def _plan_adapter(draft: Draft, result: RunResult, output: OutputStatus) -> str:
     observation = draft.observation
     existing = observation.adapter
@@ -62,6 +77,8 @@ def _plan_adapter(draft: Draft, result: RunResult, output: OutputStatus) -> str:
     elif wanted["spec"] != existing["spec"] or wanted["metadata"] != existing["metadata"]:
         draft.plan.replace.append(wanted)
     if ((existing or {}).get("status") or {}).get("digest") != output.digest or draft.plan.replace:
-        status = build_adapter_status(observation.job, result, output, draft.status.resolved, existing, draft.now)
-        draft.plan.adapter_status = (wanted["metadata"]["name"], status)
+        status = build_adapter_status(
+            observation.job, observation.spec, result, output, draft.status.resolved, existing, draft.now
+        )
+        draft.plan.adapter_status = AdapterStatusWrite(wanted["metadata"]["name"], status)
     return str(wanted["metadata"]["name"])

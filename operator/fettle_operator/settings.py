@@ -1,12 +1,13 @@
 """Configuration of the operator's process, read once from `FETTLE_…` variables. Holds values and no decisions."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from fettle_schema.names import WORKSPACE_CLAIM
+from fettle_schema.names import WORKSPACE_CLAIM, WORKSPACE_DIRECTORY
 
 Quantity = str
 """A Kubernetes quantity, for example `500m` or `4Gi`."""
@@ -70,8 +71,28 @@ class OperatorSettings(BaseSettings):
     source_check_seconds: float = 15
     """How often a job looks again for what it waits for (claim, job or adapter to start from)."""
 
+    loads_adapters: bool = True
+    """Whether Adapters are loaded into engine pods; on one machine there are none."""
+    engine_workspace: str = WORKSPACE_DIRECTORY
+    """Where engines see the workspace."""
+    engine_keys_directory: Path | None = None
+    """Keys of engines, one a file; the key NAME of a namespace is the file `NAMESPACE.NAME`, so that nobody gets
+    another namespace's."""
+    engine_max_lora_rank: Annotated[int, Field(ge=1)] | None = None
+    """Largest rank of engines that do not tell theirs (pod annotation `fettle.dev/max-lora-rank`); None tries."""
+    engine_check_seconds: Annotated[float, Field(gt=0)] = 4
+    """How often engines are asked what they have, in namespaces that have something to load."""
+    engine_give_up_seconds: float = 60
+    """How long the deletion of an Adapter waits for engines that do not answer."""
+    verification_seconds: float = 60
+    """How old a verification of an adapter's files may be when they are loaded into an engine."""
+    examination_retry_seconds: float = 60
+    """Wait before files that could not be used are looked at again; grows to an hour."""
+
     workers: Annotated[int, Field(ge=1)] = 8
     """Jobs that are reconciled at the same time."""
+    adapter_workers: Annotated[int, Field(ge=1)] = 4
+    """Adapters, and namespaces with engines, that are looked at at the same time."""
     resync_seconds: Annotated[float, Field(gt=0)] = 300
     """How often everything is listed, so that a lost event costs minutes."""
     post_events: bool = True

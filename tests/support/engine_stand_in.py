@@ -30,12 +30,16 @@ class EngineStandIn:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     """A stream waits for this after its first piece."""
     streams_ended: int = 0
+    key: str | None = KEY
+    """What callers must send."""
+    list_calls: int = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {KEY}":
+        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
             return web.json_response({"error": {"message": "Unauthorized"}}, status=401)
         body = json.loads(await request.read() or b"{}")
         if request.path == "/v1/models":
+            self.list_calls += 1
             return web.json_response({"object": "list", "data": self._models()})
         self.calls.append((request.path, body))
         match request.path:
@@ -55,7 +59,7 @@ class EngineStandIn:
         if self.refusal is not None:
             status, words = self.refusal
             return web.json_response({"object": "error", "message": words, "code": status}, status=status)
-        if body["lora_name"] in self.adapters:
+        if body["lora_name"] in self.adapters and not body.get("load_inplace"):
             return web.json_response({"error": {"message": "has already been loaded"}}, status=400)
         self.adapters[body["lora_name"]] = body["lora_path"]
         return web.Response(text=f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
@@ -92,10 +96,12 @@ class EngineStandIn:
 
 
 @asynccontextmanager
-async def engine_stand_in() -> AsyncIterator[EngineStandIn]:
-    """A running one; it wants `KEY`."""
-    engine = EngineStandIn()
-    async with http_server(engine.handle) as port:
-        engine.url = f"http://127.0.0.1:{port}"
+async def engine_stand_in(
+    host: str = "127.0.0.1", port: int = 0, key: str | None = KEY
+) -> AsyncIterator[EngineStandIn]:
+    """A running one; it wants `key`."""
+    engine = EngineStandIn(key=key)
+    async with http_server(engine.handle, port, host) as bound:
+        engine.url = f"http://{host}:{bound}"
         yield engine
         engine.go_on.set()

@@ -50,13 +50,13 @@ async def http_receiver(*statuses: int, port: int = 0) -> AsyncIterator[Receiver
 
 
 @asynccontextmanager
-async def http_server(handle: Handler, port: int = 0) -> AsyncIterator[int]:
+async def http_server(handle: Handler, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server on loopback, whose port is given; every request goes to `handle`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     try:
         yield int(runner.addresses[0][1])

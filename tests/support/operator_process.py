@@ -10,7 +10,14 @@ from typing import Any
 
 from fettle_client.kubernetes import KubernetesClient
 from fettle_client.protocol import ADAPTERS, CLAIMS, JOBS, PODS, TRAINING_JOBS, Manifest, NotFoundError, ResourceKind
-from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB
+from fettle_schema.names import (
+    ENGINE_LABELS,
+    LABEL_ADAPTER,
+    LABEL_ATTEMPT,
+    LABEL_JOB,
+    LABEL_MANAGED_BY,
+    MANAGED_BY,
+)
 from tests.support.fake_kubelet import training_job
 from tests.support.polling import eventually
 
@@ -116,6 +123,39 @@ class Namespace:
         }
         phase = "Failed" if exit_code else "Succeeded"
         await self._report(await self.pod(attempt, job), phase, {"terminated": state})
+
+    async def examination_ends(self, report: Manifest, adapter: str = "demo") -> None:
+        """The pod that examines an Adapter's files reports."""
+        found: list[Manifest] = []
+
+        async def exists() -> bool:
+            listed = await self.client.list(PODS, self.name, label_selector=f"{LABEL_ADAPTER}={adapter}")
+            found[:] = listed.items
+            return bool(found)
+
+        await eventually(exists, f"the files of {adapter} are examined")
+        times = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z"}
+        state = {"exitCode": 0, "message": json.dumps(report), **times}
+        await self._report(found[0], "Succeeded", {"terminated": state})
+
+    async def adapter_reaches(self, phase: str, name: str = "demo") -> Manifest:
+        async def is_there() -> bool:
+            adapter = await self.adapter(name)
+            return adapter is not None and (adapter.get("status") or {}).get("phase") == phase
+
+        await eventually(is_there, f"adapter {name} is {phase}")
+        adapter = await self.adapter(name)
+        assert adapter is not None
+        return adapter
+
+    async def start_engine(self, name: str, address: str) -> None:
+        """A pod of an engine that is ready at an address of this machine."""
+        container = {"name": "engine", "image": "engine:test"}
+        metadata = {"name": name, "namespace": self.name, "labels": {**ENGINE_LABELS, LABEL_MANAGED_BY: MANAGED_BY}}
+        await self.client.create(PODS, {"metadata": metadata, "spec": {"containers": [container]}})
+        conditions = [{"type": "Ready", "status": "True"}]
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
+        await self.client.apply_status(PODS, name, self.name, status, "test-kubelet")
 
     async def adapter(self, name: str = "demo") -> Manifest | None:
         try:

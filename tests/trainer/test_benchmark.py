@@ -41,6 +41,7 @@ def test_result_points_to_the_report(process: RunFiles) -> None:
     assert result.output is not None
     assert (result.output.kind, result.output.path) == ("report", DIRECTORY)
     assert result.metrics["n"] == report["n"] == 6
+    assert result.metrics["trainedDigest"] == report["trained"]["digest"]
     assert {result.metrics[name] for name in SCORES} == {report["scores"][name]["value"] for name in SCORES}
     assert process.termination() == process.result()
     assert all(0.0 <= report[part][name]["value"] <= 1.0 for part in ("scores", "baseScores") for name in SCORES)

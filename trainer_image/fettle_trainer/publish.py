@@ -17,7 +17,8 @@ from fettle_trainer.checkpoints import digest_of
 from fettle_trainer.failures import NON_FINITE_HINT, TrainerFailure
 
 PROVENANCE_FILE = "fettle.json"
-_ADAPTER_FILES = frozenset({ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, PROVENANCE_FILE})
+ADAPTER_FILES = (ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, PROVENANCE_FILE)
+"""All that an adapter's place holds."""
 _DIRECTORY_MODE = 0o755
 
 
@@ -78,18 +79,29 @@ def publish_directory(
     owner: str,
     provenance: dict[str, Any],
 ) -> PublishedArtifact:
-    """Let `write` fill and check an empty directory, add the provenance, and give it the place its digest names.
+    """`place_directory` with the provenance among the files; `owner` and `provenance` as in `publish_adapter`."""
 
-    If the same files are there already, that is success. `owner` and `provenance` as in `publish_adapter`.
+    def write_all(directory: Path) -> None:
+        write(directory)
+        write_json(directory / PROVENANCE_FILE, provenance)
+
+    return place_directory(write_all, workspace, kind_directory, name, owner)
+
+
+def place_directory(
+    write: Callable[[Path], None], workspace: Path, kind_directory: str, name: str, owner: str
+) -> PublishedArtifact:
+    """Let `write` fill and check an empty directory, and give it the place its digest names.
+
+    If the same files are there already, that is success. Nobody else places for the same `owner` at the same time.
     """
     directory = workspace / kind_directory / name
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".tmp-{owner}"
-    shutil.rmtree(temporary, ignore_errors=True)  # of a run of the same job that was killed here
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process of the same owner that was killed here
     temporary.mkdir(mode=_DIRECTORY_MODE)
     try:
         write(temporary)
-        write_json(temporary / PROVENANCE_FILE, provenance)
         digest, size = seal(temporary)
         path = artifact_directory(kind_directory, name, digest)
         _rename(temporary, workspace / path, digest)
@@ -118,7 +130,7 @@ def seal(directory: Path) -> tuple[str, int]:
 
 def _tidy(directory: Path, base_model: str) -> None:
     for path in _files(directory):
-        if path.name not in _ADAPTER_FILES:
+        if path.name not in ADAPTER_FILES:
             path.unlink()
     config_path = directory / ADAPTER_CONFIG_FILE
     config = json.loads(config_path.read_text(encoding="utf-8"))

@@ -8,15 +8,11 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from fettle_api.errors import BodyError, EngineRefusedError, EngineUnavailableError
-from fettle_api.web.body import parse_json
+from fettle_api.errors import EngineRefusedError, EngineUnavailableError
+from fettle_client.engine import EngineClient, EngineRefusesError, EngineSilentError
 
-_ADMIN_SECONDS = 120.0
-_LIST_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
 _MAX_BYTES = 16 * 1024 * 1024
-_MAX_WORDS = 2000
-_HINT = "vLLM has it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
 
 
 @dataclass(frozen=True)
@@ -77,72 +73,51 @@ class ServingEngine:
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._key = key
 
     async def adapters(self) -> dict[str, str]:
-        async with self._request("GET", "/v1/models", None, _LIST_SECONDS) as answer:
-            content = await answer.content()
-            if answer.status != 200:
-                raise EngineUnavailableError(f"the serving engine answers {answer.status} for its models")
-        return _adapters_of(content)
+        async with self._calls() as engine:
+            models = await engine.models(self._url, self._key)
+        try:
+            return {str(model["id"]): str(model.get("root") or "") for model in models if model.get("parent")}
+        except KeyError as error:
+            raise EngineUnavailableError("the engine's list of models cannot be read") from error
 
     async def load(self, name: str, path: str) -> None:
-        await self._admin("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+        async with self._calls() as engine:
+            await engine.load(self._url, self._key, name, path, replaces=False)
 
     async def unload(self, name: str) -> None:
-        await self._admin("/v1/unload_lora_adapter", {"lora_name": name}, accepted=(200, 404))
+        async with self._calls() as engine:
+            await engine.unload(self._url, self._key, name)
 
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any]) -> AsyncIterator[EngineAnswer]:
-        async with self._request("POST", "/v1/chat/completions", body, None) as answer:
-            yield answer
-
-    async def _admin(self, path: str, body: Mapping[str, Any], accepted: tuple[int, ...] = (200,)) -> None:
-        async with self._request("POST", path, body, _ADMIN_SECONDS) as answer:
-            words = words_of(await answer.content())
-        if answer.status == 404 and words in ("", "Not Found"):
-            raise EngineRefusedError(f"the serving engine has no {path}; {_HINT}")
-        if answer.status in accepted:
-            return
-        if answer.status in (401, 403) or answer.status >= 500:
-            raise EngineUnavailableError(f"the serving engine answers {answer.status}: {words}")
-        raise EngineRefusedError(words or f"the serving engine answers {answer.status}")
-
-    @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float | None
-    ) -> AsyncIterator[EngineAnswer]:
-        timeout = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
-        content = None if body is None else json.dumps(body).encode()
-        headers = {**self._headers, "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-                session.request(
-                    method, f"{self._url}{path}", data=content, headers=headers, allow_redirects=False
+                session.post(
+                    f"{self._url}/v1/chat/completions",
+                    data=json.dumps(body).encode(),
+                    headers={**headers, "Content-Type": "application/json"},
+                    allow_redirects=False,
                 ) as response,
             ):
                 yield EngineAnswer(response.status, response.content_type, response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise EngineUnavailableError(f"the serving engine cannot be reached: {type(error).__name__}") from error
 
-
-def words_of(content: bytes) -> str:
-    """What an error's body says, in OpenAI's or vLLM's older shape, or as plain text."""
-    try:
-        value = parse_json(content)
-    except BodyError:
-        return content.decode("utf-8", "replace").strip()[:_MAX_WORDS]
-    inner = value.get("error", value) if isinstance(value, dict) else value
-    if isinstance(inner, dict):
-        inner = inner.get("message") or inner.get("detail") or ""
-    return str(inner)[:_MAX_WORDS]
-
-
-def _adapters_of(content: bytes) -> dict[str, str]:
-    """Models that have a parent; `root` is the path."""
-    try:
-        listed = parse_json(content)["data"]
-        return {str(model["id"]): str(model.get("root") or "") for model in listed if model.get("parent")}
-    except (BodyError, TypeError, KeyError, AttributeError) as error:
-        raise EngineUnavailableError("the serving engine's list of models cannot be read") from error
+    @asynccontextmanager
+    async def _calls(self) -> AsyncIterator[EngineClient]:
+        """The engine's routes for adapters, with our errors."""
+        engine = EngineClient()
+        try:
+            yield engine
+        except EngineRefusesError as error:
+            raise EngineRefusedError(str(error)) from error
+        except EngineSilentError as error:
+            raise EngineUnavailableError(str(error)) from error
+        finally:
+            await engine.close()

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import re
-from contextlib import suppress
 from typing import Any
 
+from fettle_api.adapters.removal import FileRemoval, own_directory, remove_files
 from fettle_api.adapters.views import AdapterView, view_adapter
-from fettle_api.errors import AdapterNotFoundError, FileMissingError
+from fettle_api.errors import AdapterNotFoundError
 from fettle_api.files.workspace import Workspace
 from fettle_api.files.writer import WorkspaceWriter
 from fettle_api.metrics import Metrics
@@ -40,6 +40,7 @@ class Adapters:
         self._cache: WatchCache[AdapterView] = WatchCache(
             client, ADAPTERS, namespace, view_adapter, lambda adapter: adapter.created_at, metrics=metrics
         )
+        self._removal = FileRemoval(self._cache, writer)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -138,10 +139,9 @@ class Adapters:
             adapter = await self._patch(name, {"deletionPolicy": "Delete"})
         await self._client.delete(ADAPTERS, name, self._namespace, uid=adapter.uid)
         await self._cache.wait_until(lambda: self._is_gone(adapter), self._timeout_seconds)
-        own_directory = f"{layout.ADAPTERS}/{name}"
-        if (adapter.path or "").startswith(f"{own_directory}/"):
-            with suppress(FileMissingError):
-                await asyncio.to_thread(self._writer.remove_directory, own_directory)
+        directory = own_directory(adapter)
+        if directory is not None:
+            await asyncio.to_thread(remove_files, self._writer, directory)
 
     async def has_files(self, adapter: AdapterView) -> bool:
         """Whether an engine would find a directory where the files should be."""

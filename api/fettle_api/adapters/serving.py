@@ -1,10 +1,12 @@
 """Use cases of adapters that answer: load, unload, which are loaded, chat. No HTTP of callers, no dialect.
 
 Loading is a change of the Adapter: `spec.serving.load`. Where the installation names a serving engine the engine is
-asked at once too, and what it lists is the truth. Without one, whoever looks after the engines goes by the Adapter.
+asked at once too, and what it lists is the truth. Without one, the operator looks after the engines and goes by the
+Adapter, whose status says which pods have it: a chat goes to one of those.
 """
 
 import logging
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,10 +33,15 @@ class Serving:
     """Adapters of one namespace, and its engine if there is one."""
 
     def __init__(
-        self, adapters: Adapters, current: CurrentAdapter, engine: Engine | None, engine_workspace: Path
+        self,
+        adapters: Adapters,
+        current: CurrentAdapter,
+        engine: Engine | None,
+        engine_workspace: Path,
+        pod_key: str | None = None,
     ) -> None:
         self._adapters, self._current, self._engine = adapters, current, engine
-        self._engine_workspace = engine_workspace
+        self._engine_workspace, self._pod_key = engine_workspace, pod_key
 
     async def loaded(self) -> frozenset[str]:
         """Names of the Adapters that answer; none while the engine cannot be asked."""
@@ -102,18 +109,40 @@ class Serving:
 
         Raises NoEngineError, EngineRefusedError, EngineUnavailableError.
         """
-        if self._engine is None:
-            raise NoEngineError("no serving engine is configured; set FETTLE_API_ENGINE_URL")
         request = {**body, "model": adapter.served_name}
-        if not self._engine.is_running:
-            await self._load_into_engine(adapter)
         async with AsyncExitStack() as stack:
-            answer = await stack.enter_async_context(self._engine.chat(request))
-            if answer.status == 404:
-                await stack.aclose()
-                await self._load_into_engine(adapter)
+            answer = await self._ask_pods(adapter, request, stack)
+            if answer is None and self._engine is None:
+                raise NoEngineError(
+                    "no engine has the adapter: set spec.serving.load of the Adapter and see its status, or name an "
+                    "engine by FETTLE_API_ENGINE_URL"
+                )
+            if answer is None and self._engine is not None:
+                if not self._engine.is_running:
+                    await self._load_into_engine(adapter)
                 answer = await stack.enter_async_context(self._engine.chat(request))
+                if answer.status == 404:
+                    await stack.aclose()
+                    await self._load_into_engine(adapter)
+                    answer = await stack.enter_async_context(self._engine.chat(request))
+            assert answer is not None, "an engine answered, or an error was raised"
             yield answer
+
+    async def _ask_pods(
+        self, adapter: AdapterView, request: Mapping[str, Any], stack: AsyncExitStack
+    ) -> EngineAnswer | None:
+        """The answer of a pod that the operator has seen with this version; None if none of them gives one."""
+        urls = adapter.urls_with(self._path(adapter))
+        for url in random.sample(urls, len(urls)):
+            try:
+                answer = await stack.enter_async_context(ServingEngine(url, self._pod_key).chat(request))
+            except EngineUnavailableError as error:
+                _logger.warning("an engine pod cannot be asked", extra={"url": url, "error": str(error)})
+                continue
+            if answer.status != 404:
+                return answer
+            await stack.aclose()
+        return None
 
     async def _load_into_engine(self, adapter: AdapterView) -> None:
         """An older version under the same name is replaced: the paths of versions differ."""
@@ -150,11 +179,11 @@ def build_serving(
 ) -> Serving:
     """The use cases with `engine`, or the one that the settings name. Raises OSError for a key file that cannot be
     read."""
+    key = settings.engine_key_file.read_text().strip() if settings.engine_key_file else None
     if engine is None and settings.engine_url is not None:
-        key = settings.engine_key_file.read_text().strip() if settings.engine_key_file else None
         engine = ServingEngine(settings.engine_url, key)
     engine_workspace = settings.engine_workspace or workspace.absolute()
-    return Serving(adapters, CurrentAdapter(client, settings.namespace), engine, engine_workspace)
+    return Serving(adapters, CurrentAdapter(client, settings.namespace), engine, engine_workspace, key)
 
 
 def _is_said_to_be_loaded(adapter: AdapterView) -> bool:

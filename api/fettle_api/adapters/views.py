@@ -7,6 +7,7 @@ from typing import Any
 
 from fettle_schema.adapter import AdapterSpec, AdapterStatus
 from fettle_schema.layout import ADAPTERS, artifact_directory
+from fettle_schema.reasons import Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,7 +40,11 @@ class AdapterView:
     def is_loaded_by_operator(self) -> bool | None:
         """What the operator has seen on the engines that it looks after; None if it has not said."""
         found = next((condition for condition in self.status.conditions if condition.type == "Loaded"), None)
-        return None if found is None else found.status == "True"
+        return None if found is None or found.reason == Reason.NOT_MANAGED else found.status == "True"
+
+    def urls_with(self, path: str) -> list[str]:
+        """Where engines answer that the operator has seen with these files."""
+        return [one.url for one in self.status.instances or [] if one.url is not None and one.path == path]
 
 
 def view_adapter(manifest: Mapping[str, Any]) -> AdapterView:

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fettle_api.adapters.engine import EngineAnswer, words_of
+from fettle_api.adapters.engine import EngineAnswer
 from fettle_api.adapters.serving import Serving
 from fettle_api.adapters.views import AdapterView
 from fettle_api.web.relays import RelayedStream
+from fettle_client.engine import words_of
 
 Refuse = Callable[[int, str], HTTPException]
 """An error of the dialect, from a status and words."""

@@ -38,5 +38,5 @@ def build_job(job: Manifest, spec: TrainingJobSpec, attempt: int, settings: Oper
         metadata["labels"][KUEUE_LABEL] = kueue_queue
         body["suspend"] = True
     template = {"metadata": {"labels": labels(job, attempt)}, "spec": pod_spec}
-    body["template"] = beside_the_workspace(template) if settings.workspace_on_one_node else template
+    body["template"] = beside_the_workspace(template, settings)
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": body}

@@ -19,20 +19,23 @@ def labels(job: Manifest, attempt: int) -> dict[str, str]:
 
 def child_metadata(job: Manifest, name: str, attempt: int) -> dict[str, Any]:
     """Metadata of a child, which goes when its job goes."""
-    metadata = job["metadata"]
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "TrainingJob",
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     return {
         "name": name,
-        "namespace": metadata["namespace"],
+        "namespace": job["metadata"]["namespace"],
         "labels": labels(job, attempt),
-        "ownerReferences": [owner],
+        "ownerReferences": [owner_reference(job, "TrainingJob")],
+    }
+
+
+def owner_reference(owner: Manifest, kind: str) -> dict[str, Any]:
+    """What makes a resource a child of one of ours."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
 
 

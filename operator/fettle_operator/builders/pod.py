@@ -16,12 +16,22 @@ RUN_FILE_PATH = f"{names.RUN_CONFIG_DIRECTORY}/{names.RUN_CONFIG_KEY}"
 def build_pod_spec(job: Manifest, spec: TrainingJobSpec, attempt: int, settings: OperatorSettings) -> Manifest:
     """The spec of one node's pod."""
     runtime = spec.runtime
-    pod: dict[str, Any] = {
+    return {
+        **pod_frame(settings, grace_period_seconds(spec, settings)),
+        "containers": [_container(job, spec, attempt, settings)],
+        "volumes": _volumes(job, spec, attempt, settings),
+        **_placement(runtime),
+    }
+
+
+def pod_frame(settings: OperatorSettings, grace_period_seconds: int) -> Manifest:
+    """What every pod in the trainer image has around its container: no token, no privilege, no restart."""
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "serviceAccountName": settings.trainer_service_account,
-        "terminationGracePeriodSeconds": grace_period_seconds(spec, settings),
+        "terminationGracePeriodSeconds": grace_period_seconds,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": RUN_AS,
@@ -30,10 +40,16 @@ def build_pod_spec(job: Manifest, spec: TrainingJobSpec, attempt: int, settings:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(job, spec, attempt, settings)],
-        "volumes": _volumes(job, spec, attempt, settings),
     }
-    return {**pod, **_placement(runtime)}
+
+
+def container_security() -> Manifest:
+    """The same of its container."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
 
 
 def grace_period_seconds(spec: TrainingJobSpec, settings: OperatorSettings) -> int:
@@ -57,11 +73,7 @@ def _container(job: Manifest, spec: TrainingJobSpec, attempt: int, settings: Ope
         "resources": _resources(spec.resources, settings),
         "terminationMessagePath": names.TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": container_security(),
         "volumeMounts": _mounts(settings),
     }
     if spec.credentials.secret_name is not None:

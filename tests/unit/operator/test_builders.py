@@ -10,11 +10,14 @@ import pytest
 from fettle_operator.builders import (
     build_adapter,
     build_config_map,
+    build_examination_job,
     build_job,
     build_run_config,
     build_service,
     config_digest,
 )
+from fettle_schema.adapter import AdapterBaseModel
+from fettle_schema.artifact import ArtifactRequest
 from fettle_schema.manifests import dump_manifest, load_manifests
 from fettle_schema.run import RunConfig
 from fettle_schema.status import OutputStatus
@@ -126,6 +129,16 @@ def test_a_claim_of_one_node_keeps_all_pods_that_mount_it_there(given: dict[str,
     assert rule["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert others == (given.get("podAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution", [])
     assert template["spec"]["affinity"].get("nodeAffinity") == given.get("nodeAffinity")
+
+
+def test_a_claim_of_one_node_keeps_the_pod_that_examines_an_adapter_there() -> None:
+    adapter = {"metadata": {"name": "a", "namespace": "team", "uid": UID}}
+    request = ArtifactRequest(name="a", uid=UID, base_model=AdapterBaseModel(id="models/tiny"), path="adapters/a/1")
+    for is_on_one_node in (True, False):
+        wanted = settings(workspace_on_one_node=is_on_one_node)
+        template = build_examination_job(adapter, request, wanted)["spec"]["template"]
+        assert ("fettle.dev/mounts-workspace" in template["metadata"]["labels"]) is is_on_one_node
+        assert ("affinity" in template["spec"]) is is_on_one_node
 
 
 def test_a_claim_of_several_nodes_leaves_runs_where_the_job_wants_them() -> None:

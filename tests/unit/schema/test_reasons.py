@@ -4,7 +4,7 @@ import pytest
 
 from fettle_schema.failures import FAILURES
 from fettle_schema.reasons import REASONS, Reason
-from fettle_schema.vocabulary import ConditionType, FailureCode
+from fettle_schema.vocabulary import AdapterConditionType, ConditionType, FailureCode
 
 
 @pytest.mark.parametrize("code", FailureCode)
@@ -17,7 +17,7 @@ def test_every_failure_has_a_sentence_and_a_hint(code: FailureCode) -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_says_which_conditions_have_it_and_what_it_means(reason: Reason) -> None:
     where, meaning = REASONS[reason]
-    named = re.findall(r"[A-Z][A-Za-z]+(?==|,)", where.replace("=True", "=").replace("=False", "="))
-    assert set(named) <= set(ConditionType)
+    named = re.findall(r"[A-Z][A-Za-z]+(?==|,)", re.sub("=(True|False|Unknown)", "=", where))
+    assert set(named) <= {*ConditionType, *AdapterConditionType}
     assert named or where == "in messages only"
     assert meaning.endswith(".")

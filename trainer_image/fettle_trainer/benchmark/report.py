@@ -59,6 +59,8 @@ def build_report(benchmark: Benchmark, conditions: dict[str, Any]) -> dict[str, 
 def flat_metrics(report: dict[str, Any]) -> dict[str, Any]:
     """The report's scores as `RunResult.metrics` has them; a score that has no value is left out."""
     found: dict[str, Any] = {"n": report["n"], "seed": report["seed"], "promptsDigest": report["promptsDigest"]}
+    if report.get("trained") is not None:
+        found["trainedDigest"] = report["trained"]["digest"]
     for name in SCORES:
         score, base = report["scores"][name], report["baseScores"][name]
         if score is not None and base is not None:

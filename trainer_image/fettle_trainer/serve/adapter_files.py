@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle_schema.layout import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
+from fettle_schema.layout import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ADAPTERS, is_artifact_directory
+from fettle_trainer.publish import directory_digest
 from fettle_trainer.serve.errors import InvalidInputError, NotFoundError
 from fettle_trainer.tensor_files import DamagedTensorFileError, TensorFile
 
@@ -67,6 +68,7 @@ def read_adapter(directory: Path) -> AdapterFiles:
     for name in (ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE):
         if not (directory / name).is_file():
             raise NotFoundError(f"No adapter found for {directory!s}: {name} is missing there.", "lora_path")
+    require_unchanged(directory)
     try:
         config = json.loads((directory / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
         with TensorFile(directory / ADAPTER_WEIGHTS_FILE) as file:
@@ -76,6 +78,18 @@ def read_adapter(directory: Path) -> AdapterFiles:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedTensorFileError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise _refusal(f"the adapter in {str(directory)!r} cannot be read ({reason})") from error
+
+
+def require_unchanged(directory: Path) -> None:
+    """InvalidInputError for a published adapter (its path ends with its digest) whose files are not those any more."""
+    if not is_artifact_directory("/".join(directory.parts[-3:]), ADAPTERS):
+        return
+    found = directory_digest(directory)
+    if not found.removeprefix("sha256:").startswith(directory.name):
+        raise _refusal(
+            f"the files in {str(directory)!r} were changed after publishing: their digest is {found}, "
+            f"not {directory.name}…"
+        )
 
 
 def require_plain_lora(config: dict[str, Any]) -> None:

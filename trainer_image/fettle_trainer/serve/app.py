@@ -61,9 +61,7 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return model_list(
-            service.base_names, service.base_root, service.created, engine.limits.max_length, engine.adapters.all()
-        )
+        return model_list(service.base_names, service.base_root, service.created, engine.limits, engine.adapters.all())
 
     @app.get("/metrics")
     async def metrics() -> PlainTextResponse:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from fettle_trainer.serve.adapters import ServedAdapter
 from fettle_trainer.serve.errors import RequestError
+from fettle_trainer.serve.limits import EngineLimits
 from fettle_trainer.serve.sequences import Answer
 
 Endpoint = Literal["chat", "completion"]
@@ -75,10 +76,11 @@ def error_body(error: RequestError) -> dict[str, Any]:
 
 
 def model_list(
-    base_names: list[str], base_root: str, created: int, max_length: int, adapters: list[ServedAdapter]
+    base_names: list[str], base_root: str, created: int, limits: EngineLimits, adapters: list[ServedAdapter]
 ) -> dict[str, Any]:
-    """The base model under each of its names, then the adapters."""
-    bases = [_model(name, created, base_root, None) | {"max_model_len": max_length} for name in base_names]
+    """The base model under each of its names, with what it takes on, then the adapters."""
+    told = {"max_model_len": limits.max_length, "max_lora_rank": limits.max_lora_rank}
+    bases = [_model(name, created, base_root, None) | told for name in base_names]
     served = [_model(adapter.name, adapter.created, adapter.path, base_names[0]) for adapter in adapters]
     return {"object": "list", "data": bases + served}
 

@@ -14,6 +14,8 @@ from fettle_api.settings import ApiSettings
 from fettle_api.web.body import read_object
 from fettle_api.web.documentation import documented
 
+ACTIVE = "active"
+"""The model's name that means the namespace's active adapter: `current-adapter` of the ConfigMap `fettle-serving`."""
 _STATUSES = (400, 404, 429, 502)
 
 
@@ -31,6 +33,8 @@ def add_chat(router: APIRouter, service: Service, settings: ApiSettings) -> None
 
 async def _loaded_adapter(service: Service, model: str) -> AdapterView:
     adapter = await find_adapter(service, model)
+    if adapter is None and model == ACTIVE:
+        adapter = await service.serving.current()
     if adapter is None:
         raise no_such_model(model)
     if not adapter.spec.serving.load and adapter.name not in await service.serving.loaded():

@@ -1,6 +1,6 @@
 import pytest
 
-from fettle_api.adapters.engine import ServingEngine, words_of
+from fettle_api.adapters.engine import ServingEngine
 from fettle_api.errors import EngineRefusedError, EngineUnavailableError
 from tests.support.engine_stand_in import KEY, EngineStandIn, engine_stand_in
 from tests.support.http_receiver import http_receiver
@@ -69,21 +69,3 @@ async def test_an_answer_that_breaks_off() -> None:
     async with plain_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf") as (port, _):
         with pytest.raises(EngineUnavailableError):
             await ServingEngine(f"http://127.0.0.1:{port}").adapters()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b'{"error": {"message": "no"}}', "no"),
-        (b'{"object": "error", "message": "no"}', "no"),
-        (b'{"error": "no"}', "no"),
-        (b'{"detail": "no"}', "no"),
-        (b"no", "no"),
-        (b"", ""),
-        (b"[1]", "[1]"),
-        (b'{"error": {}}', ""),
-        (b"\xff", "\ufffd"),
-    ],
-)
-def test_the_words_of_an_error(content: bytes, words: str) -> None:
-    assert words_of(content) == words

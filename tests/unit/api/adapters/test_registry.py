@@ -13,6 +13,7 @@ from fettle_api.files.writer import WorkspaceWriter
 from fettle_client.protocol import ADAPTERS
 from fettle_schema.errors import InvalidManifestError
 from tests.support.memory_client import MemoryClient
+from tests.support.polling import eventually
 
 
 class World:
@@ -153,3 +154,28 @@ async def test_a_watch_that_ends_is_seen(tmp_path: Path) -> None:
         while world.adapters.is_alive:  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.01)
     await world.adapters.stop()
+
+
+@pytest.mark.parametrize(("policy", "stays"), [("Delete", False), ("Retain", True)])
+async def test_whoever_deletes_an_adapter_its_policy_decides_about_the_files(
+    world: World, policy: str, stays: bool
+) -> None:
+    for name, own_policy in (("x", policy), ("marker", "Delete")):
+        world.add_files(f"adapters/{name}/0123456789ab")
+        world.add(name, {"path": f"adapters/{name}/0123456789ab"}, deletionPolicy=own_policy)
+
+    async def are_seen() -> bool:
+        return len(await world.adapters.all()) == 2
+
+    async def is_removed() -> bool:
+        return not (world.root / "adapters/marker").exists()
+
+    await eventually(are_seen, "both are seen", 5, 0.01)
+    await world.client.delete(ADAPTERS, "x", "default")
+    await world.client.delete(ADAPTERS, "marker", "default")
+    await eventually(is_removed, "the files of the later deletion are removed", 5, 0.01)
+
+    async def is_decided() -> bool:
+        return (world.root / "adapters/x").exists() == stays
+
+    await eventually(is_decided, "the policy is kept", 5, 0.01)

@@ -265,3 +265,24 @@ async def test_a_load_that_the_api_server_does_not_take_can_be_repeated(world: W
     await world.serving.load("one")
     assert world.wants("one")
     assert len([path for path, _ in engine.calls if path == "/v1/load_lora_adapter"]) == 1
+
+
+async def test_a_chat_goes_to_a_pod_that_has_the_adapter(tmp_path: Path, engine: EngineStandIn) -> None:
+    async with world_of(tmp_path, None) as world:
+        world.serving = Serving(world.adapters, CurrentAdapter(world.client, "default"), None, Path("/ws"), pod_key=KEY)
+        engine.adapters = {"one": "/ws/adapters/one/1"}
+        pods = [
+            {"pod": "gone", "podUid": "u0", "url": "http://127.0.0.1:9", "path": "/ws/adapters/one/1"},
+            {"pod": "older", "podUid": "u1", "url": "http://127.0.0.1:9", "path": "/ws/adapters/one/0"},
+            {"pod": "starting", "podUid": "u2"},
+            {"pod": "right", "podUid": "u3", "url": engine.url, "path": "/ws/adapters/one/1"},
+        ]
+        world.add("one", instances=pods)
+        await world.seen(bool)
+        async with world.serving.chat((await world.adapters.all())[0], CHAT) as answer:
+            assert answer.status == 200
+        assert engine.calls[-1][1]["model"] == "one"
+        engine.adapters = {}
+        with pytest.raises(NoEngineError, match=r"spec\.serving\.load"):
+            async with world.serving.chat((await world.adapters.all())[0], CHAT):
+                pass

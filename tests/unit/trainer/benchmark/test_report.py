@@ -39,6 +39,13 @@ def test_scores_stand_beside_those_of_the_base_model() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+def test_metrics_name_the_version_that_was_scored() -> None:
+    found = report([scores(0.6, 0.8)], [scores(0.5, 0.5)])
+    assert "trainedDigest" not in flat_metrics({**found, "trained": None})
+    trained = {"kind": "adapter", "path": "adapters/a/0", "digest": "sha256:11"}
+    assert flat_metrics({**found, "trained": trained})["trainedDigest"] == "sha256:11"
+
+
 def test_without_an_adapter_the_base_model_is_scored() -> None:
     found = report(None, [scores(0.5, 0.5)])
 

@@ -5,7 +5,7 @@ from typing import Any
 import openai
 import pytest
 
-from fettle_client.protocol import ADAPTERS
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS
 from tests.support.engine_stand_in import EngineStandIn
 from tests.support.openai_caller import OpenAIWorld
 from tests.support.polling import eventually
@@ -90,3 +90,15 @@ async def test_a_model_that_is_deleted_is_unloaded(world: OpenAIWorld, engine: E
     assert (await world.caller.models.delete(MODEL)).deleted
     assert engine.adapters == {}
     assert world.facade.client.items(ADAPTERS) == []
+
+
+async def test_active_is_whichever_adapter_one_patch_has_made_it(
+    world: OpenAIWorld, engine: EngineStandIn, adapter: str
+) -> None:
+    with pytest.raises(openai.NotFoundError):
+        await world.caller.chat.completions.create(model="active", messages=MESSAGES)
+    config_map = {"metadata": {"name": "fettle-serving", "namespace": "default"}, "data": {"current-adapter": adapter}}
+    world.facade.client.seed(CONFIG_MAPS, config_map)
+    answer = await world.caller.chat.completions.create(model="active", messages=MESSAGES)
+    assert answer.choices[0].message.content == "Hello"
+    assert engine.calls[-1][1]["model"] == adapter

@@ -1,0 +1,1 @@
+"""Adapters: their files examined, their status kept true. Loading them is `fettle_operator.serving`."""
