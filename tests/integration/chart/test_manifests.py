@@ -5,7 +5,7 @@ import yaml
 
 from fettle_client.kubernetes import KubernetesClient
 from fettle_client.protocol import PODS, ApiError, Manifest, ResourceKind
-from tests.cluster import build
+from tests.cluster import prometheus
 from tests.integration.chart.conftest import RenderHere, kind_of
 from tests.integration.chart.kinds import KINDS, SERVICE_ACCOUNTS
 from tests.support.api_server import CRDS, NAMESPACES
@@ -40,7 +40,7 @@ VALUES = {
 @pytest.fixture
 async def prometheus_kinds(client: KubernetesClient, namespace: str) -> None:
     """The kinds of Prometheus' operator, which are not Kubernetes' own."""
-    for path in build.prometheus_operator_crds():
+    for path in prometheus.operator_crds():
         crd: Manifest = yaml.safe_load(path.read_text())
         await client.apply(CRDS, crd, "fettle-tests")
         kind: ResourceKind = KINDS[crd["spec"]["names"]["kind"]]

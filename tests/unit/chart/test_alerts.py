@@ -9,7 +9,7 @@ import yaml
 
 from fettle_api.metrics import Metrics as FacadeMetrics
 from fettle_trainer.serve import metrics as engine_metrics
-from tests.cluster import build
+from tests.cluster import prometheus
 from tests.support.fake_kubelet import World
 from tests.unit.chart.conftest import Render
 
@@ -120,7 +120,7 @@ FIRING: dict[str, tuple[str, Series, dict[str, str]]] = {
 
 @pytest.fixture(scope="module")
 def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
-    program, folder = build.build_promtool(), tmp_path_factory.mktemp("promtool")
+    program, folder = prometheus.build_promtool(), tmp_path_factory.mktemp("promtool")
 
     def run(*arguments: str, stdin: bytes = b"", **files: object) -> str:
         for name, content in files.items():
