@@ -70,7 +70,10 @@ class Visits:
 
     async def _act(self, memory: PodMemory, listing: Listing, action: Action) -> tuple[Problem | None, Listing]:
         """Do it, unless it has just failed; what went wrong, and what the pod has then."""
-        from fettle_client.engine import EngineRefusesError  # brings aiohttp, which one machine does without
+        from fettle_client.engine import (  # brings aiohttp, which one machine does without
+            EngineFailedError,
+            EngineRefusesError,
+        )
 
         one, pod = action.candidate, memory.pod
         name = one.served_name if isinstance(action, Load) else action.name
@@ -86,7 +89,7 @@ class Visits:
                 await self._engines.unload(pod.url, key, name)
         except MissingKeyError as error:
             return Problem(Reason.KEY_MISSING, str(error)), listing
-        except EngineRefusesError as error:
+        except (EngineRefusesError, EngineFailedError) as error:
             self.backoff.failed(attempt, self._now())
             _log.warning("engine refuses to %s: %s", verb, error, extra=_about(memory, [one]))
             return Problem(Reason.ENGINE_REFUSED, str(error)), listing
