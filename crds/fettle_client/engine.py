@@ -38,6 +38,12 @@ class EngineSilentError(EngineCallError):
     code = "EngineSilent"
 
 
+class EngineFailedError(EngineSilentError):
+    """It tried and failed, in these words: what vLLM answers to an adapter that it cannot load (500)."""
+
+    code = "EngineFailed"
+
+
 class EngineClient:
     """Calls to any number of engines."""
 
@@ -78,8 +84,10 @@ class EngineClient:
             raise EngineRefusesError(f"the engine has no {path}; {_HINT}")
         if status in accepted:
             return
-        if status in (401, 403) or status >= 500:
+        if status in (401, 403):
             raise EngineSilentError(f"the engine answers {status}: {words}")
+        if status >= 500:
+            raise EngineFailedError(f"the engine answers {status}: {words}")
         raise EngineRefusesError(words or f"the engine answers {status}")
 
     async def _call(

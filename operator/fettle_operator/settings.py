@@ -78,6 +78,8 @@ class OperatorSettings(BaseSettings):
     engine_keys_directory: Path | None = None
     """Keys of engines, one a file; the key NAME of a namespace is the file `NAMESPACE.NAME`, so that nobody gets
     another namespace's."""
+    engine_key_name: str | None = None
+    """Name of the key for Adapters that name none, in namespaces that have it."""
     engine_max_lora_rank: Annotated[int, Field(ge=1)] | None = None
     """Largest rank of engines that do not tell theirs (pod annotation `fettle.dev/max-lora-rank`); None tries."""
     engine_check_seconds: Annotated[float, Field(gt=0)] = 4

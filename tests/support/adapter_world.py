@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fettle_client.engine import EngineRefusesError, EngineSilentError
+from fettle_client.engine import EngineFailedError, EngineRefusesError, EngineSilentError
 from fettle_client.protocol import ADAPTERS, CLAIMS, JOBS, PODS, Manifest, ResourceKind
 from fettle_operator.adapters.controller import AdapterController, Look
 from fettle_operator.metrics import Metrics
@@ -57,6 +57,8 @@ class FakeEngine:
     adapters: dict[str, str] = field(default_factory=dict)
     base: Manifest = field(default_factory=lambda: dict(ENGINE_BASE))
     refusal: str | None = None
+    failing: set[str] = field(default_factory=set)
+    """Names that it fails to load."""
     is_silent: bool = False
     list_calls: int = 0
     changes: list[tuple[str, str, str]] = field(default_factory=list)
@@ -81,6 +83,8 @@ class FakeEngines:
         engine.changes.append(("replace" if replaces else "load", name, path))
         if engine.refusal is not None:
             raise EngineRefusesError(engine.refusal)
+        if name in engine.failing:
+            raise EngineFailedError(f"the engine answers 500: {name} cannot be loaded")
         assert replaces == (name in engine.adapters), "an engine refuses what is loaded already"
         engine.adapters[name] = path
 

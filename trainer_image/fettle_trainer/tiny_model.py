@@ -26,7 +26,9 @@ _WORDS = ("pods", "nodes", "jobs", "logs", "secrets", "events")
 _ROW_COUNT = 48
 
 
-def build_tiny_model(directory: Path, *, chat_template: str | None = CHAT_TEMPLATE, seed: int = 0) -> Path:
+def build_tiny_model(
+    directory: Path, *, chat_template: str | None = CHAT_TEMPLATE, seed: int = 0, hidden_size: int = 32
+) -> Path:
     """Write model and tokenizer in Hugging Face format. As in real models, pad and end of turn are one token."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -35,8 +37,8 @@ def build_tiny_model(directory: Path, *, chat_template: str | None = CHAT_TEMPLA
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

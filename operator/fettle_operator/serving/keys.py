@@ -7,10 +7,15 @@ class MissingKeyError(Exception):
     """There is no such key; the message says which file it would be."""
 
 
-def read_key(directory: Path | None, namespace: str, name: str | None) -> str | None:
-    """The key that an Adapter names; None if it names none. Raises MissingKeyError."""
+def read_key(directory: Path | None, namespace: str, name: str | None, usual: str | None = None) -> str | None:
+    """The key that an Adapter names; if it names none the `usual` one, where the namespace has that, or None.
+
+    Raises MissingKeyError.
+    """
     if name is None:
-        return None
+        if usual is None or directory is None or not (directory / f"{namespace}.{usual}").is_file():
+            return None
+        name = usual
     file_name = f"{namespace}.{name}"
     if directory is None:
         raise MissingKeyError(f"spec.serving.apiKeyName: no keys are mounted into the operator, so no {file_name!r}")

@@ -70,7 +70,10 @@ class Visits:
 
     async def _act(self, memory: PodMemory, listing: Listing, action: Action) -> tuple[Problem | None, Listing]:
         """Do it, unless it has just failed; what went wrong, and what the pod has then."""
-        from fettle_client.engine import EngineRefusesError  # brings aiohttp, which one machine does without
+        from fettle_client.engine import (  # brings aiohttp, which one machine does without
+            EngineFailedError,
+            EngineRefusesError,
+        )
 
         one, pod = action.candidate, memory.pod
         name = one.served_name if isinstance(action, Load) else action.name
@@ -79,14 +82,14 @@ class Visits:
             return memory.problems.get(one.uid), listing
         verb = type(action).__name__.lower()
         try:
-            key = read_key(self._settings.engine_keys_directory, one.key[0], one.api_key_name)
+            key = self._key(one)
             if isinstance(action, Load):
                 await self._engines.load(pod.url, key, name, one.path, replaces=action.replaces)
             else:
                 await self._engines.unload(pod.url, key, name)
         except MissingKeyError as error:
             return Problem(Reason.KEY_MISSING, str(error)), listing
-        except EngineRefusesError as error:
+        except (EngineRefusesError, EngineFailedError) as error:
             self.backoff.failed(attempt, self._now())
             _log.warning("engine refuses to %s: %s", verb, error, extra=_about(memory, [one]))
             return Problem(Reason.ENGINE_REFUSED, str(error)), listing
@@ -96,11 +99,15 @@ class Visits:
         loaded = {name: one.path} if isinstance(action, Load) else {}
         return None, replace(listing, adapters={**others, **loaded})
 
+    def _key(self, one: Candidate) -> str | None:
+        settings = self._settings
+        return read_key(settings.engine_keys_directory, one.key[0], one.api_key_name, settings.engine_key_name)
+
     def _any_key(self, candidates: Sequence[Candidate]) -> str | None:
         """The key by which a pod is asked what it has: the first that is there."""
         for one in candidates:
             try:
-                key = read_key(self._settings.engine_keys_directory, one.key[0], one.api_key_name)
+                key = self._key(one)
             except MissingKeyError:
                 continue
             if key is not None:

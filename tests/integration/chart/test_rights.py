@@ -38,11 +38,13 @@ READ = ("get", "list", "watch")
 Rights = dict[str, tuple[str, ...]]
 
 OPERATOR: Rights = {
-    "trainingjobs.fettle.dev": READ,
+    "trainingjobs.fettle.dev": (*READ, "delete"),
     "trainingjobs.fettle.dev/status": ("patch",),
     "trainingjobs.fettle.dev/finalizers": ("update",),
     "adapters.fettle.dev": (*READ, "create", "update"),
     "adapters.fettle.dev/status": ("patch",),
+    "adapters.fettle.dev/finalizers": ("update",),
+    "workloads.kueue.x-k8s.io": ("list",),
     "jobs.batch": (*READ, "create", "delete"),
     "pods": READ,
     "configmaps": ("get", "create"),

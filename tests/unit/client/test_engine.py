@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from fettle_client.engine import EngineClient, EngineRefusesError, EngineSilentError, words_of
+from fettle_client.engine import EngineClient, EngineFailedError, EngineRefusesError, EngineSilentError, words_of
 from tests.support.engine_stand_in import KEY, EngineStandIn, engine_stand_in
 from tests.support.http_receiver import http_server
 
@@ -38,6 +38,12 @@ async def test_a_refusal_has_the_engines_words(engine: EngineStandIn, client: En
     with pytest.raises(EngineRefusesError) as refused:
         await client.load(engine.url, KEY, "a", "/x", replaces=False)
     assert str(refused.value) == "LoRA rank 128 is greater than max_lora_rank 64."
+
+
+async def test_vllm_fails_with_500_where_others_refuse(engine: EngineStandIn, client: EngineClient) -> None:
+    engine.refusal = (500, "LoRA rank 32 is greater than max_lora_rank 16.")
+    with pytest.raises(EngineFailedError, match="500: LoRA rank 32 is greater"):
+        await client.load(engine.url, KEY, "a", "/x", replaces=False)
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])

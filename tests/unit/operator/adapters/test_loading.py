@@ -196,6 +196,18 @@ async def test_the_words_of_an_engine_that_refuses_stand_in_the_status() -> None
     assert "LoRA rank 8 is greater than 4" in status["message"]
 
 
+async def test_one_adapter_that_an_engine_fails_to_load_is_no_trouble_of_others() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine(failing={"bad"})
+    await world.ready("bad", serving={"load": True})
+    await world.loaded("good")
+    assert world.condition("Loaded", "bad") == ("False", "EngineRefused")
+    assert "bad cannot be loaded" in world.status("bad")["instances"][0]["error"]
+    await world.edit("good", serving={"load": False})
+    await world.settle()
+    assert (engine.adapters, world.phase("good")) == ({}, "Available")
+
+
 async def test_an_engine_that_refuses_is_asked_less_and_less_often() -> None:
     world = AdapterWorld()
     engine = world.start_engine(refusal="no")

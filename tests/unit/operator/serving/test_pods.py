@@ -78,6 +78,9 @@ def test_keys_are_those_of_the_namespace(tmp_path: Any) -> None:
     (tmp_path / "team.engine").write_text("k\n")
     (tmp_path / "team.broken").write_text("a\nb\n")
     assert read_key(tmp_path, "team", None) is None
+    assert read_key(tmp_path, "team", None, "engine") == "k"
+    assert read_key(tmp_path, "another", None, "engine") is None
+    assert read_key(None, "team", None, "engine") is None
     assert read_key(tmp_path, "team", "engine") == "k"
     for directory, namespace, name in (
         (tmp_path, "other", "engine"),
