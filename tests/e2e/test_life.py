@@ -113,17 +113,11 @@ ENDINGS = [
         "spec.startFrom.trainingJob",
         {"runtime": {"command": ["sh", "-c", UNTIL_ASKED]}, "limits": {"activeDeadlineSeconds": 2}},
     ),
-    Fate(
-        "pending-deadline",
-        "PendingDeadlineExceeded",
-        "Unschedulable: 0/1 nodes are available",
-        "ask for less",
-        {"runtime": NOWHERE, "limits": {"pendingDeadlineSeconds": 15}},
-    ),
 ]
 OTHERS = [
     cheap_job("nowhere", runtime=NOWHERE, limits={"activeDeadlineSeconds": 1}),
     cheap_job("no-gpu", **NO_GPUS),
+    cheap_job("too-late", runtime=NOWHERE),
     cheap_job("lasting", runtime=told(0, step=5, **ADAPTER), limits={"ttlSecondsAfterFinished": 2}),
     cheap_job("repeated", once("repeated", "exit 75"), limits={"maxRetries": 1}),
     cheap_job("deleted", once("deleted", UNTIL_ASKED)),
@@ -258,6 +252,15 @@ def test_a_pod_that_no_node_takes_shows_the_schedulers_words(installation: Insta
     for job in ("nowhere", "no-gpu"):
         installation.patch(job, cancel=True)
         assert chronicle.wait(job, "Cancelled").get("startTime") is None
+
+
+def test_a_job_that_waits_longer_than_it_may_says_what_for(installation: Installation, chronicle: Chronicle) -> None:
+    chronicle.wait("too-late", "Starting/Unschedulable")
+    installation.patch("too-late", limits={"pendingDeadlineSeconds": 1})
+    status = chronicle.wait("too-late", "Failed")
+    assert status["failure"]["code"] == "PendingDeadlineExceeded"
+    assert "within 1 s; it is Starting (Unschedulable: 0/1 nodes are available" in status["message"]
+    assert "ask for less" in status["failure"]["hint"]
 
 
 def test_a_failure_that_may_pass_is_repeated(chronicle: Chronicle) -> None:

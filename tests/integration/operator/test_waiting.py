@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fettle_client.kubernetes import KubernetesClient
-from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, TRAINING_JOBS, ApiError, Manifest, ResourceKind
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, ApiError, Manifest, ResourceKind
 from fettle_schema.names import FIELD_MANAGER_RECEIVER
 from tests.integration.operator.conftest import operated_namespace
 from tests.support.api_server import CRDS, install_crds
@@ -87,12 +87,9 @@ async def test_what_an_earlier_job_of_the_name_has_left_is_waited_for(world: Nam
     kept: dict[str, Any] = {"metadata": {"finalizers": ["fettle-tests/kept"]}}
     await world.client.patch(CONFIG_MAPS, "again-a1", world.name, kept)
     await world.client.delete(TRAINING_JOBS, "again", world.name)
-
-    async def is_leaving() -> bool:
-        left = await world.client.get(CONFIG_MAPS, "again-a1", world.name)
-        return bool(left["metadata"].get("deletionTimestamp"))
-
-    await eventually(is_leaving, "the ConfigMap is being removed")
+    for kind in (JOBS, CONFIG_MAPS):  # what the garbage collector does, as soon as it knows the kind of their owner
+        await world.client.delete(kind, "again-a1", world.name)
+    assert (await world.client.get(CONFIG_MAPS, "again-a1", world.name))["metadata"]["deletionTimestamp"]
     await world.submit("again")
     status = await world.reaches("Starting", "again", reason="WaitingForCleanup")
     assert status["message"] == "waiting until ConfigMap 'again-a1' of an earlier job of this name is removed"
