@@ -68,13 +68,13 @@ class Cluster:
         job = await self._find(protocol.TRAINING_JOBS, name, namespace)
         if job is None:
             return None
+        if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
+            return await self._with_surroundings(Observation(job), namespace)
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
         bare = Observation(job, tuple(_typed(runs.items, protocol.JOBS)), tuple(_typed(pods.items, protocol.PODS)))
-        if bare.is_finished or not bare.has_readable_spec:
-            return bare
-        return await self._observe_surroundings(bare, namespace)
+        return await self._with_surroundings(bare, namespace)
 
     async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
         """Carry out a plan, status last. Returns the job as it then is, if its status was written.
@@ -115,7 +115,10 @@ class Cluster:
             metadata = job["metadata"]
             _log.debug("event not posted: %s", error, extra=fields(metadata))
 
-    async def _observe_surroundings(self, bare: Observation, namespace: str) -> Observation:
+    async def _with_surroundings(self, bare: Observation, namespace: str) -> Observation:
+        """The same with what the next step may depend on, read only where it does."""
+        if bare.is_finished or not bare.has_readable_spec or bare.is_under_way:
+            return bare
         children, foreign = await self._names_in_use(bare, namespace)
         start = bare.job["spec"].get("startFrom") or {}
         output_name = adapter_name(bare.job, bare.spec)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fettle_operator.admission import Decision
 from fettle_operator.conditions import is_finished, is_true
 from fettle_operator.plan import Manifest
+from fettle_operator.pods import is_terminal
 from fettle_schema.names import LABEL_ATTEMPT, attempt_name
 from fettle_schema.status import RECEIVER_FIELDS, TrainingJobStatus
 from fettle_schema.training_job import TrainingJobSpec
@@ -99,6 +100,18 @@ class Observation:
     def needs_admission(self) -> bool:
         """Whether its queue must be asked."""
         return not self.is_finished and not is_true(self.status.conditions, ConditionType.ADMITTED)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the newest attempt was started and nothing of it has ended: its job depends on nothing else then."""
+        status = self.status
+        attempt = status.attempts.current if status.attempts else 0
+        run = self.run(attempt) if attempt else None
+        if run is None or not is_true(status.conditions, ConditionType.ADMITTED):
+            return False
+        is_recorded = status.resolved is not None and status.resolved.config_digest is not None
+        is_ending = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
+        return is_recorded and not is_ending and not any(map(is_terminal, self.pods_of(attempt)))
 
     def run(self, attempt: int) -> Manifest | None:
         """The batch Job of an attempt."""
