@@ -71,6 +71,7 @@ class Cluster:
         if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
             return await self._with_surroundings(Observation(job), namespace)
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
+        # Jobs first: pods that are older than the end of their Job would not show how it ended.
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
         bare = Observation(job, tuple(_typed(runs.items, protocol.JOBS)), tuple(_typed(pods.items, protocol.PODS)))

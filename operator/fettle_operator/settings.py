@@ -68,8 +68,8 @@ class OperatorSettings(BaseSettings):
     source_check_seconds: float = 15
     """How often a job looks again for what it waits for (claim, job or adapter to start from)."""
 
-    workers: Annotated[int, Field(ge=1)] = 8
-    """Jobs that are reconciled at the same time."""
+    workers: Annotated[int, Field(ge=1)] = 32
+    """Jobs that are reconciled at the same time; mostly they wait for lists, up to 0.1 s while other kinds change."""
     resync_seconds: Annotated[float, Field(gt=0)] = 300
     """How often everything is listed, so that a lost event costs minutes."""
     post_events: bool = True
