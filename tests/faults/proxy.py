@@ -95,6 +95,8 @@ class FaultyProxy:
         """Requests, by method and path."""
         self.faults_seen: Counter[str] = Counter()
         self._upstream, self._faults = upstream, faults
+        self._answers: set[asyncio.Task[object]] = set()
+        """What serves one connection each."""
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
@@ -108,9 +110,16 @@ class FaultyProxy:
         try:
             yield
         finally:
+            for answer in self._answers:
+                answer.cancel()
+            await asyncio.gather(*self._answers, return_exceptions=True)
             await runner.cleanup()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
         body = await request.read()
         about = asked(request.method, request.path, body)
         is_watch = request.query.get("watch") == "true"
@@ -122,7 +131,8 @@ class FaultyProxy:
                 return await self._watch(request, fault)
             return await self._answer(request, body, about, await self._faults.of_request(about, self.asked[key]))
         except (CutError, aiohttp.ClientError, ConnectionError):
-            return _cut(request)
+            _abort(request)
+            return web.Response(status=500)  # which nobody gets
 
     async def _answer(self, request: web.Request, body: bytes, about: Asked, fault: Fault | None) -> web.StreamResponse:
         if fault is not None:
@@ -159,9 +169,12 @@ class FaultyProxy:
         async with self._open(request, b"") as answer:
             response = web.StreamResponse(status=answer.status, headers=_kept(answer))
             await response.prepare(request)
-            async with aclosing(faulty_lines(answer.content, fault)) as lines:
-                async for line in lines:
-                    await response.write(line)
+            try:
+                async with aclosing(faulty_lines(answer.content, fault)) as lines:
+                    async for line in lines:
+                        await response.write(line)
+            except (CutError, aiohttp.ClientError, ConnectionError):
+                _abort(request)
             return response
 
     @asynccontextmanager
@@ -185,8 +198,7 @@ def _refusal(fault: Fault) -> web.Response:
     return web.Response(text=text, status=code, headers=headers, content_type="application/json")
 
 
-def _cut(request: web.Request) -> web.StreamResponse:
-    """Reset, in the middle of whatever was said."""
+def _abort(request: web.Request) -> None:
+    """Reset the connection, in the middle of whatever was said."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol
 
 import aiohttp
@@ -31,19 +32,20 @@ class CutError(Exception):
 async def faulty_lines(content: Lines, fault: WatchFault) -> AsyncGenerator[bytes, None]:
     """The lines of a watch as the fault lets them pass. Raises CutError."""
     passed = 0
-    async for line in _in_order(content, fault.swaps):
-        if fault.ends_after is not None and passed >= fault.ends_after:
-            if not fault.ends_as_too_old:
-                yield line[: len(line) // 2]
-                raise CutError
-            yield _TOO_OLD_EVENT
-            return
-        if fault.delay_seconds:
-            await asyncio.sleep(fault.delay_seconds)
-        yield line
-        if fault.doubles:
+    async with aclosing(_in_order(content, fault.swaps)) as lines:
+        async for line in lines:
+            if fault.ends_after is not None and passed >= fault.ends_after:
+                if not fault.ends_as_too_old:
+                    yield line[: len(line) // 2]
+                    raise CutError
+                yield _TOO_OLD_EVENT
+                return
+            if fault.delay_seconds:
+                await asyncio.sleep(fault.delay_seconds)
             yield line
-        passed += 1
+            if fault.doubles:
+                yield line
+            passed += 1
 
 
 async def _in_order(content: Lines, swaps: bool) -> AsyncGenerator[bytes, None]:
@@ -60,6 +62,7 @@ async def _in_order(content: Lines, swaps: bool) -> AsyncGenerator[bytes, None]:
                 return
     finally:
         reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
 
 
 async def _read(content: Lines, lines: asyncio.Queue[bytes]) -> None:
