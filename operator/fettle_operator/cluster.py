@@ -61,6 +61,7 @@ class Cluster:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._claims_seen_at: dict[str, datetime] = {}
 
     async def observe(self, key: Key) -> Observation | None:
         """Everything about one job; None if it does not exist."""
@@ -70,6 +71,10 @@ class Cluster:
             return None
         if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
             return await self._with_surroundings(Observation(job), namespace)
+        if (beginning := Observation(job)).is_about_to_begin:
+            beginning = await self._with_surroundings(beginning, namespace)
+            if ("Job", attempt_name(name, 1)) not in beginning.children:
+                return beginning
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
         # Jobs first: pods that are older than the end of their Job would not show how it ended.
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
@@ -122,12 +127,8 @@ class Cluster:
             return bare
         children, foreign = await self._names_in_use(bare, namespace)
         start = bare.job["spec"].get("startFrom") or {}
-        output_name = adapter_name(bare.job, bare.spec)
-        claim = self._settings.workspace_claim
-        has_claim = (
-            not self._settings.requires_workspace_claim
-            or await self._find(protocol.CLAIMS, claim, namespace) is not None
-        )
+        is_decided = bare.is_admitted and not bare.has_run  # its name was looked at before it was admitted
+        output_name = None if is_decided else adapter_name(bare.job, bare.spec)
         return Observation(
             job=bare.job,
             runs=bare.runs,
@@ -135,10 +136,22 @@ class Cluster:
             children=children,
             foreign=foreign,
             adapter=await self._find(protocol.ADAPTERS, output_name, namespace),
-            has_claim=has_claim,
+            has_claim=await self._has_claim(namespace),
             source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
             source_adapter=await self._find(protocol.ADAPTERS, start.get("adapter"), namespace),
         )
+
+    async def _has_claim(self, namespace: str) -> bool:
+        """Found once, a claim is not looked for again at once: many jobs of a namespace ask in the same moment."""
+        if not self._settings.requires_workspace_claim:
+            return True
+        seen = self._claims_seen_at.get(namespace)
+        if seen is not None and (self._clock() - seen).total_seconds() < self._settings.source_check_seconds:
+            return True
+        if await self._find(protocol.CLAIMS, self._settings.workspace_claim, namespace) is None:
+            return False
+        self._claims_seen_at[namespace] = self._clock()
+        return True
 
     async def _names_in_use(
         self, bare: Observation, namespace: str

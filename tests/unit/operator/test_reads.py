@@ -1,6 +1,6 @@
 """What a pass reads: nothing that its job cannot depend on. A thousand jobs pay for each read a thousand times."""
 
-from fettle_client.protocol import TRAINING_JOBS
+from fettle_client.protocol import JOBS, TRAINING_JOBS
 from tests.support.fake_kubelet import NAMESPACE, World, run_result
 
 
@@ -14,7 +14,42 @@ async def reads(world: World) -> list[tuple[str, str]]:
 async def test_a_new_job_has_no_runs_to_look_for() -> None:
     world = World()
     await world.submit()
-    assert await reads(world) == [("get", "TrainingJob"), ("get", "PersistentVolumeClaim"), ("get", "Adapter")]
+    assert await reads(world) == [("get", "TrainingJob"), ("get", "Adapter"), ("get", "PersistentVolumeClaim")]
+
+
+async def test_an_attempt_that_was_never_created_is_looked_for_by_its_names() -> None:
+    world = World()
+    await world.submit()
+    await reads(world)
+    names = [("get", "Job"), ("get", "ConfigMap")]
+    assert await reads(world) == [("get", "TrainingJob"), *names]  # the claim was seen a moment ago
+    assert world.names(JOBS) == ["demo-a1"]
+
+
+async def test_a_claim_that_was_seen_is_looked_for_again_after_a_while() -> None:
+    world = World()
+    await world.submit()
+    assert ("get", "PersistentVolumeClaim") in await reads(world)
+    world.advance(world.settings.source_check_seconds)
+    assert ("get", "PersistentVolumeClaim") in await reads(world)
+
+
+async def test_a_run_that_was_created_before_a_crash_is_found_and_followed() -> None:
+    world = World()
+    await world.submit()
+    await world.settle()
+    created = world.client.item(JOBS, "demo-a1", NAMESPACE)
+    assert created is not None
+    status = world.status()
+    for condition in status["conditions"]:
+        if condition["type"] == "PodsReady":
+            condition["reason"] = "NotCreated"
+    world.client.set_status(TRAINING_JOBS, "demo", status, NAMESPACE)
+    assert ("list", "Job") in await reads(world)
+    await world.settle()
+    found = world.client.item(JOBS, "demo-a1", NAMESPACE)
+    assert found is not None
+    assert found["metadata"]["uid"] == created["metadata"]["uid"]
 
 
 async def test_a_run_under_way_depends_on_its_pods_only() -> None:
@@ -46,5 +81,5 @@ async def test_a_run_whose_start_was_not_written_down_is_no_run_under_way() -> N
     status = world.status()
     del status["resolved"]
     world.client.set_status(TRAINING_JOBS, "demo", status, NAMESPACE)
-    assert ("get", "PersistentVolumeClaim") in await reads(world)
+    assert ("get", "Adapter") in await reads(world)
     assert world.status()["resolved"]["configDigest"]
