@@ -47,12 +47,12 @@ def helm_path() -> Path:
 
 def build_kubebox() -> Path:
     """The folder with `kubebox` and `pause`, built now unless it is there. The first build takes minutes."""
-    return _once(kubebox_path(), _compile_kubebox)
+    return once(kubebox_path(), _compile_kubebox)
 
 
 def build_helm() -> Path:
     """The helm program, built now unless it is there."""
-    return _once(helm_path().parent, _compile_helm) / "helm"
+    return once(helm_path().parent, _compile_helm) / "helm"
 
 
 def kubernetes_version() -> str:
@@ -94,7 +94,8 @@ def _unpacked_go() -> Path | None:
     return target if target.is_file() else None
 
 
-def _once(target: Path, compile_into: Callable[[Path], None]) -> Path:
+def once(target: Path, compile_into: Callable[[Path], None]) -> Path:
+    """`target`, filled by `compile_into` unless it is there; one that fails leaves nothing."""
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,22 +127,23 @@ def _compile_kubebox(staging: Path) -> None:
             flags += ["-X", f"{package}.{name}={value}"]
     _say(f"building Kubernetes {version} from its Go modules: 3 to 8 minutes, once")
     output = ["-ldflags", " ".join(flags), "-o", f"{staging}{os.sep}"]
-    _go("build", "-trimpath", *output, ".", "./pause", "./probe", cwd=SOURCES)
+    go("build", "-trimpath", *output, ".", "./pause", "./probe", cwd=SOURCES)
     (staging / "kubectl").symlink_to("kubebox")
 
 
 def _compile_helm(staging: Path) -> None:
     _say(f"building helm {HELM_VERSION}")
     module = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
-    _go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
+    go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
 
 
-def _go(*arguments: str, cwd: Path, **environment: str) -> None:
-    go = find_go() or install_go()
+def go(*arguments: str, cwd: Path, **environment: str) -> None:
+    """Run Go in a folder. Raises BuildError."""
+    program = find_go() or install_go()
     # Static, because the binary runs in mount namespaces and images that have no libc of ours.
     # The toolchain that is here must do: a download of another one would be a surprise.
     fixed = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    finished = subprocess.run([str(go), *arguments], cwd=cwd, env={**os.environ, **fixed, **environment})
+    finished = subprocess.run([str(program), *arguments], cwd=cwd, env={**os.environ, **fixed, **environment})
     if finished.returncode:
         raise BuildError(f"`go {arguments[0]}` failed with exit code {finished.returncode}; its output is above")
 
