@@ -179,3 +179,7 @@ bench-memory: .venv/installed ## estimated memory against resident memory, on ei
 .PHONY: bench-facade
 bench-facade: machine ## the facade over a real API server with 10,000 jobs: latency, sockets, memory (8 minutes)
 	@$(PYTHON) -m tests.bench.facade
+
+.PHONY: bench-operator
+bench-operator: machine ## the operator beside Kubeflow Trainer, and with 10,000 jobs: starts, writes, reports, idle (half an hour)
+	@$(PYTHON) -m tests.bench.operator_goals

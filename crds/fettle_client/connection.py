@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio.client.configuration import Configuration
@@ -145,6 +146,8 @@ async def load_configuration(kubeconfig: str | None, context: str | None) -> Con
     `~/.kube/config`. Raises NoClusterError."""
     kubeconfig = kubeconfig or os.environ.get("KUBECONFIG")
     configuration = Configuration()
+    # Else the transport looks for proxies at each request, in two threads.
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies().keys() - {"no"})}
     try:
         if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
             load_incluster_config(configuration)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from fettle_client import protocol
@@ -45,6 +46,7 @@ class Cluster:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._claims_seen_at: dict[str, datetime] = {}
 
     async def observe(self, key: Key) -> Observation | None:
         """Everything about one job; None if it does not exist."""
@@ -52,13 +54,18 @@ class Cluster:
         job = await self._find(protocol.TRAINING_JOBS, name, namespace)
         if job is None:
             return None
+        if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
+            return await self._with_surroundings(Observation(job), namespace)
+        if (beginning := Observation(job)).is_about_to_begin:
+            beginning = await self._with_surroundings(beginning, namespace)
+            if ("Job", attempt_name(name, 1)) not in beginning.children:
+                return beginning
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
+        # Jobs first: pods that are older than the end of their Job would not show how it ended.
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
         bare = Observation(job, tuple(typed(runs.items, protocol.JOBS)), tuple(typed(pods.items, protocol.PODS)))
-        if bare.is_finished or not bare.has_readable_spec:
-            return bare
-        return await self._observe_surroundings(bare, namespace)
+        return await self._with_surroundings(bare, namespace)
 
     async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
         """Carry out a plan, status last. Returns the job as it then is, if its status was written.
@@ -107,15 +114,16 @@ class Cluster:
             metadata = job["metadata"]
             _log.debug("event not posted: %s", error, extra=fields(metadata))
 
-    async def _observe_surroundings(self, bare: Observation, namespace: str) -> Observation:
+    async def _with_surroundings(self, bare: Observation, namespace: str) -> Observation:
+        """The same with what the next step may depend on, read only where it does."""
+        if bare.is_finished or not bare.has_readable_spec:
+            return bare
+        if bare.is_under_way:
+            return replace(bare, workload=await self._workload(bare, namespace))
         children, foreign = await self._names_in_use(bare, namespace)
         start = bare.job["spec"].get("startFrom") or {}
-        output_name = adapter_name(bare.job, bare.spec)
-        claim = self._settings.workspace_claim
-        has_claim = (
-            not self._settings.requires_workspace_claim
-            or await self._find(protocol.CLAIMS, claim, namespace) is not None
-        )
+        is_decided = bare.is_admitted and not bare.has_run  # its name was looked at before it was admitted
+        output_name = None if is_decided else adapter_name(bare.job, bare.spec)
         return Observation(
             job=bare.job,
             runs=bare.runs,
@@ -123,7 +131,7 @@ class Cluster:
             children=children,
             foreign=foreign,
             adapter=await self._find(protocol.ADAPTERS, output_name, namespace),
-            has_claim=has_claim,
+            has_claim=await self._has_claim(namespace),
             source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
             source_adapter=await self._find(protocol.ADAPTERS, start.get("adapter"), namespace),
             workload=await self._workload(bare, namespace),
@@ -142,6 +150,18 @@ class Cluster:
                 continue
             return next(iter(listed.items), None)
         return None
+
+    async def _has_claim(self, namespace: str) -> bool:
+        """Found once, a claim is not looked for again at once: many jobs of a namespace ask in the same moment."""
+        if not self._settings.requires_workspace_claim:
+            return True
+        seen = self._claims_seen_at.get(namespace)
+        if seen is not None and (self._clock() - seen).total_seconds() < self._settings.source_check_seconds:
+            return True
+        if await self._find(protocol.CLAIMS, self._settings.workspace_claim, namespace) is None:
+            return False
+        self._claims_seen_at[namespace] = self._clock()
+        return True
 
     async def _names_in_use(
         self, bare: Observation, namespace: str

@@ -184,7 +184,7 @@ class Controller:
                     self._remember(job)
                 for key in self._index.missing(keys, namespace, listed.resource_version):
                     self._forget(key)
-                for job in listed.items:
+                for job in sorted(listed.items, key=_was_looked_at):  # who waits for a start is not kept waiting
                     if _may_need_a_look(job):
                         self._queue.add(_key(job))
             await self.adapters.resync(self._settings.watch_namespaces)
@@ -240,6 +240,10 @@ def _fingerprint(job: Manifest) -> int:
     status = operator_fields(job.get("status") or {})
     parts = [metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp"), status]
     return hash(json.dumps(parts, sort_keys=True, default=str))
+
+
+def _was_looked_at(job: Manifest) -> bool:
+    return bool(job.get("status"))
 
 
 def _may_need_a_look(job: Manifest) -> bool:

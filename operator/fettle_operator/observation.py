@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from fettle_operator.admission import Decision
-from fettle_operator.conditions import is_finished, is_true
+from fettle_operator.conditions import is_finished, is_job_created, is_true
 from fettle_operator.plan import Manifest
+from fettle_operator.pods import is_terminal
 from fettle_schema.names import LABEL_ATTEMPT, attempt_name
 from fettle_schema.status import RECEIVER_FIELDS, TrainingJobStatus
 from fettle_schema.training_job import TrainingJobSpec
@@ -101,6 +102,36 @@ class Observation:
     def needs_admission(self) -> bool:
         """Whether its queue must be asked."""
         return not self.is_finished and not is_true(self.status.conditions, ConditionType.ADMITTED)
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether it holds a place in its queue."""
+        return is_true(self.status.conditions, ConditionType.ADMITTED)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the newest attempt has a Job."""
+        return self.status.attempts is not None and self.run(self.status.attempts.current) is not None
+
+    @property
+    def is_about_to_begin(self) -> bool:
+        """Whether its first attempt is numbered and not created, as far as is written down: only its Job may exist."""
+        if self.is_finished or not self.has_readable_spec:
+            return False
+        is_first = self.status.attempts is not None and self.status.attempts.current == 1
+        return is_first and self.is_admitted and not is_job_created(self.status.conditions)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the newest attempt was started and nothing of it has ended: its job depends on nothing else then."""
+        status = self.status
+        attempt = status.attempts.current if status.attempts else 0
+        run = self.run(attempt) if attempt else None
+        if run is None or not self.is_admitted:
+            return False
+        is_recorded = status.resolved is not None and status.resolved.config_digest is not None
+        is_ending = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
+        return is_recorded and not is_ending and not any(map(is_terminal, self.pods_of(attempt)))
 
     def run(self, attempt: int) -> Manifest | None:
         """The batch Job of an attempt."""

@@ -88,6 +88,7 @@ def _suspend(draft: Draft) -> bool:
         _resume(draft)
         return False
     if draft.holds(ConditionType.SUSPENDED):
+        draft.stop_run()  # what a slower leader may have started
         return True
     if _has_verdict(draft):
         return False

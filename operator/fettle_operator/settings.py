@@ -91,8 +91,8 @@ class OperatorSettings(BaseSettings):
     examination_retry_seconds: float = 60
     """Wait before files that could not be used are looked at again; grows to an hour."""
 
-    workers: Annotated[int, Field(ge=1)] = 8
-    """Jobs that are reconciled at the same time."""
+    workers: Annotated[int, Field(ge=1)] = 32
+    """Jobs that are reconciled at the same time; mostly they wait for lists, up to 0.1 s while other kinds change."""
     adapter_workers: Annotated[int, Field(ge=1)] = 4
     """Adapters, and namespaces with engines, that are looked at at the same time."""
     resync_seconds: Annotated[float, Field(gt=0)] = 300

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.facade_load`: GET requests at a steady rate, whether or not the answers keep up.
+"""`python -m tests.bench.facade_load`: requests at a steady rate, whether or not the answers keep up.
 
 The plan comes on standard input, and what it took goes to standard output, both JSON. When each request is due is
 fixed beforehand, and its time counts from then: one that waits, here or at the server, counts as long as it took.
@@ -12,6 +12,8 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 
@@ -32,6 +34,22 @@ class Plan:
     headers: dict[str, str] = field(default_factory=dict)
     authority: str | None = None
     """File of the certificate that the server's is checked with."""
+    tokens: list[str] = field(default_factory=list)
+    """One for each URL: then each request is the progress report of a job, with its token, else a GET."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request."""
+
+    url: str
+    body: dict[str, Any] | None = None
+    token: str = ""
+
+    @property
+    def method(self) -> str:
+        """A body is posted."""
+        return "GET" if self.body is None else "POST"
 
 
 @dataclass
@@ -55,27 +73,39 @@ async def load(plan: Plan) -> Outcome:
     connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(connector=connector, headers=plan.headers, timeout=timeout) as session:
-        for url in plan.urls[:8]:  # connections are open, and applications put together
-            await _ask(session, url, time.monotonic(), Outcome())
+        for number in range(min(8, len(plan.urls))):  # connections are open, and applications put together
+            await _ask(session, call_of(plan, number), time.monotonic(), Outcome())
         begin, cpu = time.monotonic() + 0.1, _cpu_seconds()
         async with asyncio.TaskGroup() as requests:
             for number, due in enumerate(schedule(plan.per_second, plan.seconds)):
                 await asyncio.sleep(max(0.0, begin + due - time.monotonic()))
-                requests.create_task(_ask(session, plan.urls[number % len(plan.urls)], begin + due, outcome))
+                requests.create_task(_ask(session, call_of(plan, number), begin + due, outcome))
         outcome.cpu_share = (_cpu_seconds() - cpu) / (time.monotonic() - begin)
     return outcome
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, due: float, outcome: Outcome) -> None:
+def call_of(plan: Plan, number: int) -> Call:
+    """The n-th request."""
+    turn = number % len(plan.urls)
+    if not plan.tokens:
+        return Call(plan.urls[turn])
+    step = 1 + number // len(plan.urls)
+    report = {"time": datetime.now(UTC).isoformat(), "attempt": 1, "stage": "training", "step": step}
+    report |= {"totalSteps": 1000, "loss": 1 / step, "learningRate": 2e-4, "tokensPerSecond": 900.0}
+    return Call(plan.urls[turn], report, plan.tokens[turn])
+
+
+async def _ask(session: aiohttp.ClientSession, call: Call, due: float, outcome: Outcome) -> None:
     outcome.delays.append(time.monotonic() - due)
+    headers = {"Authorization": f"Bearer {call.token}"} if call.token else None
     try:
-        async with session.get(url) as answer:
+        async with session.request(call.method, call.url, json=call.body, headers=headers) as answer:
             body = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
         outcome.failures.append(type(error).__name__)
         return
     if answer.status != 200:
-        outcome.failures.append(f"{answer.status} {url}")
+        outcome.failures.append(f"{answer.status} {call.url}")
         return
     outcome.seconds.append(time.monotonic() - due)
     outcome.sizes.append(len(body))

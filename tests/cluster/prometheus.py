@@ -19,18 +19,18 @@ def build_promtool() -> Path:
     """The checker of metrics and rules: the one in PATH, else built now unless it is there, in 6 minutes of CPU."""
     if on_path := shutil.which("promtool"):
         return Path(on_path)
-    return build._once(build.cache_path() / "promtool" / PROMTOOL.partition("@")[2], _compile_promtool) / "promtool"
+    return build.once(build.cache_path() / "promtool" / PROMTOOL.partition("@")[2], _compile_promtool) / "promtool"
 
 
 def operator_crds() -> list[Path]:
     """The CRDs of the kinds that Prometheus' operator reads: ServiceMonitor and PrometheusRule."""
     target = build.cache_path() / "prometheus-operator" / OPERATOR.partition("@")[2]
-    return sorted(build._once(target, _fetch_crds).glob("*.yaml"))
+    return sorted(build.once(target, _fetch_crds).glob("*.yaml"))
 
 
 def _compile_promtool(staging: Path) -> None:
-    build._say("building promtool, once")
-    build._go("install", "-trimpath", "-ldflags", "-s -w", PROMTOOL, cwd=staging, GOBIN=str(staging))
+    build.say("building promtool, once")
+    build.go("install", "-trimpath", "-ldflags", "-s -w", PROMTOOL, cwd=staging, GOBIN=str(staging))
 
 
 def _fetch_crds(staging: Path) -> None:

@@ -49,3 +49,21 @@ async def test_without_any_of_them_it_says_what_to_do(tmp_path: Path, monkeypatc
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     with pytest.raises(NoClusterError, match="name a kubeconfig, set KUBECONFIG, or run in a pod"):
         await load_configuration(None, None)
+
+
+async def test_the_environment_is_searched_for_proxies_once_and_not_at_each_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("NO_PROXY", "localhost")  # no proxy by itself
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "current-context: c\n"
+        "contexts: [{name: c, context: {cluster: c}}]\n"
+        "clusters: [{name: c, cluster: {server: 'http://one'}}]\n"
+    )
+    assert (await load_configuration(str(kubeconfig), None)).client_session_kwargs == {"trust_env": False}
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    assert (await load_configuration(str(kubeconfig), None)).client_session_kwargs == {"trust_env": True}

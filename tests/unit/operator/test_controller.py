@@ -193,3 +193,18 @@ async def test_only_watched_namespaces_are_listed() -> None:
     async with at_work(world) as controller:
         await until(controller.synced.is_set, "synced")
     assert {call.namespace for call in world.client.calls} == {"team-a", "team-b"}
+
+
+async def test_after_a_restart_jobs_that_nobody_has_looked_at_come_first() -> None:
+    world = World()
+    await world.submit("a-runs")
+    await world.settle()
+    await world.client.create(TRAINING_JOBS, training_job("b-is-new"))
+    world.client.calls.clear()
+    async with at_work(world, workers=1):
+        await until(lambda: len(_jobs_read(world)) >= 2, "both were looked at")
+    assert _jobs_read(world)[0] == "b-is-new"
+
+
+def _jobs_read(world: World) -> list[str]:
+    return [call.name for call in world.client.calls if (call.verb, call.kind) == ("get", "TrainingJob")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, Manifest
-from tests.support.fake_kubelet import World, run_result, settings
+from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings
 from tests.support.memory_client import MemoryClient
 
 MAX_WRITES = 80
@@ -153,3 +153,21 @@ async def three_share_one_place(world: World) -> None:
         await survive(world)
         assert world.phase(name) == "Failed"
         assert world.phase(following) == "Starting"
+
+
+async def test_a_run_that_a_slower_leader_starts_in_a_suspended_job_is_stopped() -> None:
+    world = World()
+    await world.submit()
+    await world.settle()
+    late = world.client.item(JOBS, "demo-a1", NAMESPACE)
+    assert late is not None
+    await world.edit(suspend=True)
+    await world.settle()
+    world.pods_stop()
+    await world.settle()
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
+    await world.client.create(JOBS, late)
+    await world.settle()
+    world.pods_stop()
+    await world.settle()
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])

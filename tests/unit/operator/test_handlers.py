@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,13 @@ def test_kopf_posts_nothing_and_never_gives_up() -> None:
     assert settings.scanning.disabled
     assert settings.peering.standalone
     assert list(itertools.islice(CappedBackoffs(), 6)) == [1, 2, 4, 8, 15, 15]
+
+
+def test_kopf_makes_no_copies_to_find_changes_that_nobody_asks_for() -> None:
+    storage = build_settings().persistence.diffbase_storage
+    body: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"a": 1}}
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
 
 
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
