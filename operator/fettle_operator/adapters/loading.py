@@ -69,7 +69,7 @@ def _report_unmanaged(draft: AdapterDraft) -> None:
 def _report_wanted(draft: AdapterDraft, serving: ServingView | None) -> None:
     ready = [instance for instance in (serving or ServingView()).instances if instance.is_ready]
     path = f"{draft.settings.engine_workspace}/{draft.status.path}"
-    having = [instance for instance in ready if instance.path == path]
+    having = [instance for instance in ready if instance.path == path and instance.problem is None]
     draft.status.ready_pods = f"{len(having)}/{len(ready)}" if serving is not None else draft.status.ready_pods
     compatible = draft.find(AdapterConditionType.COMPATIBLE)
     if compatible is not None and compatible.status == "False":

@@ -241,6 +241,20 @@ async def test_an_engine_that_does_not_answer_is_told_and_left_alone() -> None:
     assert "error" not in world.status()["instances"][0]
 
 
+async def test_what_an_engine_had_before_it_fell_silent_is_not_believed() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine()
+    await world.loaded()
+    engine.is_silent = True
+    world.advance(5)
+    await world.settle()
+    assert (world.condition("Loaded"), world.status()["readyPods"]) == (("False", "EngineUnreachable"), "0/1")
+    engine.is_silent = False
+    world.advance(5)
+    await world.settle()
+    assert (world.phase(), len(engine.changes)) == ("Loaded", 1)
+
+
 async def test_without_engines_it_says_what_it_looks_for() -> None:
     world = AdapterWorld()
     await world.ready(serving={"load": True})
