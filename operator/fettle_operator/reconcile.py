@@ -94,6 +94,7 @@ def _suspend(draft: Draft) -> bool:
         return False
     pods = draft.observation.pods_of(draft.attempt)
     if not draft.stop_run():
+        _note_run(draft)
         message = "the run is asked to save a checkpoint and stop"
         draft.set(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
         return True
@@ -105,6 +106,12 @@ def _suspend(draft: Draft) -> bool:
     draft.set(ConditionType.ADMITTED, "False", Reason.SUSPENDED, message)
     draft.set(ConditionType.SUSPENDED, "True", Reason.SUSPENDED, message)
     return True
+
+
+def _note_run(draft: Draft) -> None:
+    """A crash may have kept it from being written down that this attempt was created: it is not created again."""
+    if draft.attempt and draft.run is not None and not conditions.is_job_created(draft.status.conditions):
+        draft.set(ConditionType.PODS_READY, "False", Reason.SUSPENDED)
 
 
 def _resume(draft: Draft) -> None:

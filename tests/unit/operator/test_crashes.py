@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, Manifest
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, Manifest
 from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings
 from tests.support.memory_client import MemoryClient
 
@@ -171,3 +171,20 @@ async def test_a_run_that_a_slower_leader_starts_in_a_suspended_job_is_stopped()
     world.pods_stop()
     await world.settle()
     assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
+
+
+async def test_a_run_that_was_not_written_down_before_a_suspension_is_not_created_again() -> None:
+    world = World()
+    await world.submit()
+    await world.settle()
+    status = world.status()
+    next(c for c in status["conditions"] if c["type"] == "PodsReady")["reason"] = "NotCreated"
+    world.client.set_status(TRAINING_JOBS, "demo", status, NAMESPACE)
+    await world.edit(suspend=True)
+    await world.settle()
+    world.pods_stop()
+    await world.settle()
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
+    await world.edit(suspend=False)
+    await world.settle()
+    assert world.names(JOBS) == ["demo-a2"]
