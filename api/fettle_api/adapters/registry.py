@@ -5,7 +5,7 @@ import logging
 import re
 from typing import Any
 
-from fettle_api.adapters.removal import FileRemoval, own_directory, remove_files
+from fettle_api.adapters.removal import FileRemoval
 from fettle_api.adapters.views import AdapterView, view_adapter
 from fettle_api.errors import AdapterNotFoundError
 from fettle_api.files.workspace import Workspace
@@ -35,7 +35,7 @@ class Adapters:
         metrics: Metrics | None = None,
     ) -> None:
         self._client, self._namespace = client, namespace
-        self._workspace, self._writer = workspace, writer
+        self._workspace = workspace
         self._timeout_seconds = timeout_seconds
         self._cache: WatchCache[AdapterView] = WatchCache(
             client, ADAPTERS, namespace, view_adapter, lambda adapter: adapter.created_at, metrics=metrics
@@ -133,15 +133,16 @@ class Adapters:
         return await self._patch(name, {"serving": {"load": wanted}})
 
     async def delete(self, name: str) -> None:
-        """For good: the files of all its versions go too. Raises AdapterNotFoundError."""
+        """For good: the files of all its versions go too, at the latest when engines have unloaded it.
+
+        Raises AdapterNotFoundError.
+        """
         adapter = await self.get(name)
         if adapter.spec.deletion_policy != "Delete":
             adapter = await self._patch(name, {"deletionPolicy": "Delete"})
         await self._client.delete(ADAPTERS, name, self._namespace, uid=adapter.uid)
-        await self._cache.wait_until(lambda: self._is_gone(adapter), self._timeout_seconds)
-        directory = own_directory(adapter)
-        if directory is not None:
-            await asyncio.to_thread(remove_files, self._writer, directory)
+        if await self._cache.wait_until(lambda: self._is_gone(adapter), self._timeout_seconds):
+            await self._removal.finish(adapter)
 
     async def has_files(self, adapter: AdapterView) -> bool:
         """Whether an engine would find a directory where the files should be."""

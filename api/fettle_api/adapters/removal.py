@@ -23,8 +23,16 @@ class FileRemoval:
         self._cache, self._writer = cache, writer
         self._doomed: dict[str, str] = {}
         """Name of an Adapter with that policy → the directory of all its versions."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         cache.subscribe(self._hear)
+
+    async def finish(self, adapter: AdapterView) -> None:
+        """Until the files of an Adapter that was just deleted are gone, whether or not that was heard of yet."""
+        directory = own_directory(adapter)
+        if adapter.name not in self._tasks and directory is not None:
+            self._begin(adapter.name, directory)
+        if (task := self._tasks.get(adapter.name)) is not None:
+            await asyncio.shield(task)
 
     def _hear(self, name: str) -> None:
         adapter = self._cache.get(name)
@@ -41,12 +49,16 @@ class FileRemoval:
 
     def _begin(self, name: str, directory: str) -> None:
         task = asyncio.create_task(self._remove(name, directory), name=f"remove {directory}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[name] = task
+        task.add_done_callback(lambda done: self._forget(name, done))
+
+    def _forget(self, name: str, done: asyncio.Task[None]) -> None:
+        if self._tasks.get(name) is done:
+            del self._tasks[name]
 
     async def _remove(self, name: str, directory: str) -> None:
         try:
-            await asyncio.to_thread(remove_files, self._writer, directory)
+            await asyncio.to_thread(_remove_files, self._writer, directory)
             _logger.info("files removed with their Adapter", extra={"adapter": name, "directory": directory})
         except OSError as error:
             _logger.error("files of a deleted Adapter stay", extra={"adapter": name, "error": str(error)})
@@ -58,7 +70,6 @@ def own_directory(adapter: AdapterView) -> str | None:
     return directory if (adapter.path or "").startswith(f"{directory}/") else None
 
 
-def remove_files(writer: WorkspaceWriter, directory: str) -> None:
-    """Remove it; what is not there is no error."""
+def _remove_files(writer: WorkspaceWriter, directory: str) -> None:
     with suppress(FileMissingError):
         writer.remove_directory(directory)
