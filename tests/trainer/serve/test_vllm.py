@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 MODEL = "models/tiny"
 QUESTION = "Name one colour."
+LOAD = "POST /v1/load_lora_adapter"
 
 
 class VllmWorld(AdapterWorld):
@@ -101,12 +102,16 @@ async def test_load_swap_restart_unload_and_what_is_refused(world: VllmWorld) ->
     await world.put("large", large)
     assert world.condition("Loaded", "large") == ("False", "EngineRefused")
     print(f"vLLM says of rank {2 * MAX_RANK}: {world.status('large')['instances'][0]['error']}")
-    await world.delete("large")
+    calls = server.log.read_text().count(LOAD)
+    assert calls >= 3
+    [pod] = [pod for pod in world.client.items(PODS) if pod["metadata"]["name"] == "vllm"]
+    pod["metadata"]["annotations"] = {"fettle.dev/max-lora-rank": str(MAX_RANK)}
+    world.client.seed(PODS, pod)
     await world.settle()
-    calls = server.log.read_text().count("load_lora_adapter")
+    assert world.condition("Loaded", "large") == ("False", "RankTooHigh")
     await world.put("dora", world.place("dora", use_dora=True))
     assert world.condition("Loaded", "dora") == ("False", "NotServable")
-    assert server.log.read_text().count("load_lora_adapter") == calls, "vLLM is not asked"
+    assert server.log.read_text().count(LOAD) == calls, "vLLM is not asked for either"
 
     await server.kill()
     world.advance(5)
@@ -122,12 +127,3 @@ async def test_load_swap_restart_unload_and_what_is_refused(world: VllmWorld) ->
     await world.settle()
     assert world.phase("helper") == "Available"
     assert (await server.chat("helper", QUESTION)).status_code == 404
-
-
-async def test_a_rank_that_is_known_to_be_too_high_is_not_asked_for(world: VllmWorld) -> None:
-    pods = world.client.items(PODS)
-    pods[0]["metadata"]["annotations"] = {"fettle.dev/max-lora-rank": str(MAX_RANK)}
-    world.client.seed(PODS, pods[0])
-    await world.put("large", world.place("large", r=2 * MAX_RANK))
-    assert world.condition("Loaded", "large") == ("False", "RankTooHigh")
-    assert "load_lora_adapter" not in world.server.log.read_text()
