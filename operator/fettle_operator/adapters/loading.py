@@ -57,10 +57,7 @@ def _may_be_loaded(draft: AdapterDraft) -> bool:
 
 def _report_unmanaged(draft: AdapterDraft) -> None:
     if draft.spec.serving.load:
-        message = (
-            "on one machine nothing loads adapters into engines: start one with "
-            "`python -m fettle_trainer.serve --model MODEL --adapter NAME=PATH`"
-        )
+        message = "on one machine the facade of `fettle up` starts an engine and loads what it is asked to load"
         draft.set(_LOADED, "Unknown", Reason.NOT_MANAGED, message)
     elif draft.find(_LOADED) is not None:
         draft.set(_LOADED, "False", Reason.NOT_REQUESTED)

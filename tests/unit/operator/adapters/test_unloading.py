@@ -1,0 +1,58 @@
+"""Adapters out of engines: unloaded when nobody wants them, and before they go."""
+
+from fettle_client.protocol import ADAPTERS
+from tests.support.adapter_world import AdapterWorld
+
+
+async def test_it_is_unloaded_when_nobody_wants_it_any_more() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine()
+    await world.loaded()
+    await world.edit(serving={"load": False})
+    await world.settle()
+    assert (engine.adapters, world.phase(), world.has_finalizer()) == ({}, "Available", False)
+    assert world.condition("Loaded") == ("False", "NotRequested")
+    assert "instances" not in world.status()
+
+
+async def test_a_loaded_adapter_is_unloaded_before_it_goes() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine()
+    await world.loaded()
+    await world.delete()
+    assert world.names(ADAPTERS) == ["demo"]
+    await world.settle()
+    assert (engine.adapters, world.names(ADAPTERS)) == ({}, [])
+
+
+async def test_an_adapter_that_was_never_loaded_goes_at_once() -> None:
+    world = AdapterWorld()
+    await world.ready()
+    await world.delete()
+    assert world.names(ADAPTERS) == []
+
+
+async def test_deletion_waits_a_minute_for_an_engine_that_does_not_answer() -> None:
+    world = AdapterWorld()
+    engine = world.start_engine()
+    await world.loaded()
+    engine.is_silent = True
+    await world.delete()
+    for _ in range(5):
+        await world.settle()
+        world.advance(11)
+    assert world.names(ADAPTERS) == ["demo"]
+    assert world.condition("Loaded") == ("Unknown", "Unloading")
+    world.advance(11)
+    await world.settle()
+    assert world.names(ADAPTERS) == []
+
+
+async def test_deletion_does_not_wait_for_a_pod_that_is_gone() -> None:
+    world = AdapterWorld()
+    world.start_engine()
+    await world.loaded()
+    await world.kill_engine()
+    await world.delete()
+    await world.settle()
+    assert world.names(ADAPTERS) == []
