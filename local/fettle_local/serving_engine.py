@@ -31,6 +31,8 @@ _START_SECONDS = 600.0
 """A model of many gigabytes is read from a slow disk."""
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_NOTICE_SECONDS = 1.0
+"""How long after its death a process may still be counted as running."""
 
 
 class LocalEngine:
@@ -71,9 +73,15 @@ class LocalEngine:
 
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any]) -> AsyncIterator[EngineAnswer]:
-        """The answer to a request."""
-        async with self._engine.chat(body) as answer:
-            yield answer
+        """The answer to a request. One that fails because the process was killed leaves `is_running` false."""
+        try:
+            async with self._engine.chat(body) as answer:
+                yield answer
+        except EngineUnavailableError:
+            if self._process is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), _NOTICE_SECONDS)
+            raise
 
     async def stop(self) -> None:
         """End the process."""

@@ -57,7 +57,8 @@ class Cast:
         """A change in the namespace."""
         if self._acts is None or self.ended.is_set():
             return
-        if change.kind == "Pod" and change.type == "ADDED" and change.uid not in self._pods:
+        is_run = LABEL_JOB in (change.manifest["metadata"].get("labels") or {})  # and no pod that examines an Adapter
+        if change.kind == "Pod" and is_run and change.type == "ADDED" and change.uid not in self._pods:
             self._pods.add(change.uid)
             self._acts.create_task(self._live(change.manifest))
         elif change.kind == "TrainingJob":

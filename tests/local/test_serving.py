@@ -34,34 +34,37 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files = build_tiny_adapters(directory / base, home / "workspace" / base) / adapter
         config = json.loads((files / "adapter_config.json").read_text())
         (files / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
-        shutil.copytree(files, home / f"workspace/adapters/{adapter}/0123456789ab")
+        shutil.copytree(files, home / f"workspace/uploads/{adapter}")
     asyncio.run(register(home, {"red": "models/tiny", "blue": "models/other"}))
     return home
 
 
 async def register(home: Path, bases: dict[str, str]) -> None:
-    """As if jobs had made them."""
+    """As `kubectl apply` does it: the operator has the files read, and gives them their place."""
     client = LocalClient(home / "store.db")
     for name, base in bases.items():
-        spec = {"baseModel": {"id": base}, "source": {"workspace": {"path": f"adapters/{name}/0123456789ab"}}}
+        spec = {"baseModel": {"id": base}, "source": {"workspace": {"path": f"uploads/{name}"}}}
         metadata = {"name": name, "namespace": "default"}
         await client.create(
             ADAPTERS, {"apiVersion": ADAPTERS.api_version, "kind": ADAPTERS.kind, "metadata": metadata, "spec": spec}
         )
-        status = {"phase": "Available", "path": f"adapters/{name}/0123456789ab"}
-        await client.apply_status(ADAPTERS, name, "default", status, "fettle-operator")
     await client.close()
 
 
-def engines() -> list[int]:
-    """Serving engines that this process's children run."""
+def wait_for(adapter: str, urls: dict[str, str]) -> None:
+    address = f"{urls['qlora']}/api/adapters/{adapter}"
+    wait_until(lambda: httpx.get(address).status_code == 200, lambda: httpx.get(address).text, within_seconds=300)
+
+
+def engines(home: Path) -> list[int]:
+    """Serving engines that `fettle up` of this home has started."""
     found = []
     for pid in descendants(os.getpid()):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"fettle_trainer.serve" in command and is_alive(pid):
+        if b"fettle_trainer.serve" in command and str(home).encode() in command and is_alive(pid):
             found.append(pid)
     return found
 
@@ -72,13 +75,15 @@ def post(url: str) -> httpx.Response:
 
 def test_an_adapter_that_is_loaded_answers_and_the_engine_goes_with_the_last_one(home: Path) -> None:
     with running_up(home, "qlora") as urls:
+        for adapter in ("red", "blue"):
+            wait_for(adapter, urls)
         client = openai.OpenAI(base_url=f"{urls['main']}/v1", api_key="none", max_retries=0, timeout=300)
         with pytest.raises(openai.BadRequestError, match="not loaded"):
             client.chat.completions.create(model="red", **QUESTION)
-        assert engines() == []
+        assert engines(home) == []
 
         assert post(f"{urls['qlora']}/api/adapters/red/load").status_code == 200
-        (first,) = engines()
+        (first,) = engines(home)
         red = client.chat.completions.create(model="red", **QUESTION)
         assert red.choices[0].message.content
         streamed = list(client.chat.completions.create(model="red", stream=True, **QUESTION))
@@ -91,21 +96,23 @@ def test_an_adapter_that_is_loaded_answers_and_the_engine_goes_with_the_last_one
         assert again.choices[0].message.content == red.choices[0].message.content
 
         assert post(f"{urls['qlora']}/api/adapters/blue/load").status_code == 200
-        (other,) = engines()
+        (other,) = engines(home)
         assert b"models/other" in Path(f"/proc/{other}/cmdline").read_bytes()
         blue = client.chat.completions.create(model="blue", **QUESTION)
         assert blue.choices[0].message.content != red.choices[0].message.content
 
         assert post(f"{urls['qlora']}/api/adapters/unload").status_code == 200
-        wait_until(lambda: engines() == [], lambda: "the engine is there without an adapter")
+        wait_until(lambda: engines(home) == [], lambda: "the engine is there without an adapter")
         assert post(f"{urls['qlora']}/api/adapters/red/load").status_code == 200
-    assert engines() == []
+    assert engines(home) == []
 
 
 @pytest.mark.slow
 def test_what_cannot_be_served_is_refused_in_words(home: Path) -> None:
-    shutil.rmtree(home / "workspace/models/other")
     with running_up(home, "qlora") as urls:
+        for adapter in ("red", "blue"):
+            wait_for(adapter, urls)
+        shutil.rmtree(home / "workspace/models/other")
         answer = post(f"{urls['qlora']}/api/adapters/blue/load")
         assert answer.status_code in (400, 502)
         assert "models/other" in answer.text
@@ -113,4 +120,4 @@ def test_what_cannot_be_served_is_refused_in_words(home: Path) -> None:
         answer = post(f"{urls['qlora']}/api/adapters/red/load")
         assert answer.status_code in (400, 502)
         assert "the serving engine ended" in answer.text
-    assert engines() == []
+    assert engines(home) == []

@@ -118,15 +118,29 @@ class Serving:
                     "engine by FETTLE_API_ENGINE_URL"
                 )
             if answer is None and self._engine is not None:
-                if not self._engine.is_running:
-                    await self._load_into_engine(adapter)
-                answer = await stack.enter_async_context(self._engine.chat(request))
-                if answer.status == 404:
-                    await stack.aclose()
+                answer = await self._ask_engine(self._engine, request, stack)
+                if answer is None:
                     await self._load_into_engine(adapter)
                     answer = await stack.enter_async_context(self._engine.chat(request))
             assert answer is not None, "an engine answered, or an error was raised"
             yield answer
+
+    async def _ask_engine(
+        self, engine: Engine, request: Mapping[str, Any], stack: AsyncExitStack
+    ) -> EngineAnswer | None:
+        """Its answer; None if it does not have the adapter, or does not run (any more)."""
+        if not engine.is_running:
+            return None
+        try:
+            answer = await stack.enter_async_context(engine.chat(request))
+        except EngineUnavailableError:
+            if engine.is_running:
+                raise
+            return None
+        if answer.status != 404:
+            return answer
+        await stack.aclose()
+        return None
 
     async def _ask_pods(
         self, adapter: AdapterView, request: Mapping[str, Any], stack: AsyncExitStack

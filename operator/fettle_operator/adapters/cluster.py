@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fettle_client import protocol
-from fettle_client.protocol import ApiError, ResourceClient
+from fettle_client.protocol import ApiError, ConflictError, ResourceClient
 from fettle_operator.adapters.observation import AdapterObservation, is_current
 from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
@@ -37,12 +37,15 @@ class AdapterCluster:
         uid = adapter["metadata"]["uid"]
         examination = await find(self._client, protocol.JOBS, examination_name(name, uid), namespace)
         bare = AdapterObservation(adapter)
-        source_job = None if is_current(bare.spec, bare.status) else bare.spec.source.training_job
+        source_name = None if is_current(bare.spec, bare.status) else bare.spec.source.training_job
+        source_job = await find(self._client, protocol.TRAINING_JOBS, source_name, namespace)
+        if source_job is not None:  # one that has ended wrote the Adapter before: what was read first may be older
+            await self._require_unchanged(adapter)
         return AdapterObservation(
             adapter=adapter,
             examination=examination,
             pods=await self._pods(uid, namespace) if examination is not None else (),
-            source_job=await find(self._client, protocol.TRAINING_JOBS, source_job, namespace),
+            source_job=source_job,
             has_claim=examination is not None or await self._has_claim(namespace),
             serving=serving,
         )
@@ -80,6 +83,13 @@ class AdapterCluster:
             await self._client.create(protocol.EVENTS, build_event(adapter, self._clock()))
         except ApiError as error:
             _log.debug("event not posted: %s", error, extra=fields(adapter["metadata"]))
+
+    async def _require_unchanged(self, adapter: Manifest) -> None:
+        """Raises ConflictError."""
+        metadata = adapter["metadata"]
+        now = await find(self._client, protocol.ADAPTERS, metadata["name"], metadata["namespace"])
+        if now is None or now["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            raise ConflictError(409, "Conflict", f"adapter {metadata['name']!r} has changed while it was looked at")
 
     async def _pods(self, uid: str, namespace: str) -> tuple[Manifest, ...]:
         listed = await self._client.list(protocol.PODS, namespace, label_selector=f"{LABEL_ADAPTER_UID}={uid}")

@@ -9,6 +9,7 @@ import pytest
 from fettle_api.settings import ApiSettings
 from fettle_operator.builders.node_of_workspace import MOUNTS_WORKSPACE, beside_the_workspace
 from fettle_schema.crd import DEFINITIONS
+from tests.support.fake_kubelet import settings
 from tests.unit.chart.conftest import CHART, Render
 from tests.unit.chart.manifests import container, deployment, environment, of_kind, pod, without_tests
 
@@ -172,7 +173,7 @@ def test_pods_that_mount_a_claim_of_one_node_go_to_one_node(render: Render) -> N
     )
     facade, engine = (deployment(manifests, component) for component in ("api", "engine"))
     [trial] = of_kind(manifests, "Pod")
-    run = beside_the_workspace({"metadata": {"labels": {}}, "spec": {}})
+    run = beside_the_workspace({"metadata": {"labels": {}}, "spec": {}}, settings(workspace_on_one_node=True))
     for template in (facade["spec"]["template"], engine["spec"]["template"], trial):
         required = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         [rule] = run["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]

@@ -2,10 +2,21 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from fettle_client.protocol import ADAPTERS, JOBS, PODS, TRAINING_JOBS, ApiError, InvalidError
+from fettle_client.protocol import (
+    ADAPTERS,
+    JOBS,
+    PODS,
+    TRAINING_JOBS,
+    ApiError,
+    ConflictError,
+    InvalidError,
+    Manifest,
+    ResourceKind,
+)
 from fettle_operator.adapters.controller import Look
 from tests.support.adapter_world import DIGEST, NAMESPACE, OTHER_DIGEST, AdapterWorld, place, report
 
@@ -175,6 +186,26 @@ async def test_what_a_run_is_just_publishing_is_not_examined_behind_its_back() -
     world.client.seed(TRAINING_JOBS, {**job, "status": {"conditions": [ended]}})
     await world.settle()
     assert request(world)["digest"] == DIGEST
+
+
+async def test_a_version_that_is_published_while_it_is_looked_at_is_not_examined() -> None:
+    """Between the reads of Adapter and job, the run's end wrote the one and then the other."""
+    world = AdapterWorld()
+    job = {"metadata": {"name": "trained", "namespace": NAMESPACE}, "spec": {}}
+    uid = world.client.seed(TRAINING_JOBS, job)["metadata"]["uid"]
+    await world.create(source={"trainingJob": "trained", "trainingJobUid": uid}, digest=DIGEST)
+    read = world.client.get
+
+    async def read_late(kind: ResourceKind, name: str, namespace: str) -> Manifest:
+        if kind == TRAINING_JOBS:
+            await world.client.apply_status(ADAPTERS, "demo", NAMESPACE, {"path": "p", "digest": DIGEST}, "test")
+            ended = {"type": "Complete", "status": "True", "reason": "Succeeded", "lastTransitionTime": world.stamp()}
+            world.client.seed(TRAINING_JOBS, {**job, "status": {"conditions": [ended]}})
+        return await read(kind, name, namespace)
+
+    with patch.object(world.client, "get", read_late), pytest.raises(ConflictError):
+        await world.controller.look(Look("Adapter", NAMESPACE, "demo"))
+    assert world.names(JOBS) == []
 
 
 async def test_going_back_to_an_older_version_is_one_patch() -> None:
