@@ -178,8 +178,8 @@ def test_a_deleted_pod_is_no_failure(installation: Installation, chronicle: Chro
         ("Running", "True", "Running"),
         ("Running", "False", "Restarting"),
     } <= chronicle.reasons("deleted")
-    # Whether the pod, and its exit code for a saved checkpoint, are still there when the operator looks is chance; it is
-    # a preemption in any case.
+    # Whether the pod, and its exit code for a saved checkpoint, are still there when the operator looks is chance; it
+    # is a preemption in any case.
     messages = " ".join(str(status.get("message")) for status in chronicle.statuses("deleted"))
     assert any(f"attempt 1 ended ({reason})" in messages for reason in ("PodDeleted", "NodeLost", "Preempted"))
 
