@@ -21,6 +21,7 @@ from tests.support.api_server import api_server, install_crds
 
 JOB_COUNT = int(os.environ.get("JOBS", "10000"))
 LIVE_COUNT = int(os.environ.get("LIVE", "1000"))
+_SIZES = ("BURST", "ROUNDS", "JOBS", "LIVE", "IDLE_SECONDS", "REPORT_SECONDS")
 
 
 def main() -> None:
@@ -35,9 +36,15 @@ def main() -> None:
         f"kube-apiserver, etcd, Job controller and scheduler 1.35.4 on the same machine; {JOB_COUNT:,} TrainingJobs"
     )
     machine = machine_and_versions("kopf", "kubernetes", "aiohttp", "pydantic")
-    text = "\n".join([table(figures), "", f"{setting}, {LIVE_COUNT:,} of them running. {machine}", ""])
+    text = "\n".join([*trial_note(), table(figures), "", f"{setting}, {LIVE_COUNT:,} of them running. {machine}", ""])
     print(text)
     write_section("The operator", text)
+
+
+def trial_note() -> list[str]:
+    """What a reader must know of a run that was made smaller."""
+    changed = [f"{name}={os.environ[name]}" for name in _SIZES if name in os.environ]
+    return [f"**A trial of this size: {' '.join(changed)}.** The goals are for the whole size.", ""] if changed else []
 
 
 async def at_once(kubeconfig: Path, scratch: Path) -> list[Figure]:
