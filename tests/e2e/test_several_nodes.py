@@ -7,7 +7,8 @@ from tests.e2e.outcomes import weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-STEPS = 60
+STEPS = 240
+"""Enough for a pod to be deleted after the first checkpoint and before the end, also on fast machines."""
 TWO = {"nodes": 2, "gpusPerNode": 0}
 
 

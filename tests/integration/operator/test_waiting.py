@@ -57,6 +57,7 @@ async def test_a_job_waits_for_its_source_and_for_a_checkpoint_of_it(world: Name
 async def test_a_pod_of_which_nothing_is_heard_is_starting(world: Namespace) -> None:
     await world.submit("bound")
     name = (await world.pod(job="bound"))["metadata"]["name"]
+    await world.reaches("Starting", "bound", reason="Unschedulable")  # the scheduler has said it, and says it no more
     binding = {"metadata": {"name": name, "namespace": world.name}, "target": {"kind": "Node", "name": "nowhere"}}
     await world.client.create(ResourceKind("v1", "Binding", f"pods/{name}/binding"), binding)
     status = await world.reaches("Starting", "bound", reason="PodPending")

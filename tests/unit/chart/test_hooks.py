@@ -17,6 +17,15 @@ def test_uninstalling_lets_go_of_the_adapters_that_were_watched(render: Render) 
         assert container(job)["command"] == ["python", "-m", "fettle_client.finalizers", *options]
 
 
+def test_what_takes_the_crds_along_has_adapters_unloaded_before(render: Render) -> None:
+    """The deletion of the CRD waits for each Adapter, and the operator is gone by then."""
+    [job] = of_kind(render("crds.keep=false"), "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete", "while the operator can still unload"
+    assert container(job)["command"] == ["python", "-m", "fettle_client.finalizers", "--unload-within=90"]
+    [other] = of_kind(render("crds.keep=false", "crds.enabled=false"), "Job")
+    assert other["metadata"]["annotations"]["helm.sh/hook"] == "post-delete", "the CRDs are another release's"
+
+
 def test_the_test_is_left_out_where_no_job_is_run(render: Render) -> None:
     assert of_kind(render('watchNamespaces=["elsewhere"]'), "Pod") == []
     assert len(of_kind(render('watchNamespaces=["elsewhere","demo"]'), "Pod")) == 1

@@ -1,8 +1,9 @@
 """Uninstalling leaves no finalizer of ours on an Adapter, and nobody else's is touched."""
 
+import asyncio
 from typing import Any
 
-from fettle_client.finalizers import remove_finalizers
+from fettle_client.finalizers import remove_finalizers, unload_all
 from fettle_client.protocol import ADAPTERS, ConflictError, Manifest
 from tests.support.memory_client import MemoryClient
 
@@ -63,3 +64,27 @@ async def test_a_write_in_between_is_not_lost() -> None:
     await make(client, "busy", "one", "fettle.dev/loaded")
     await remove_finalizers(client, [], lambda _: None)
     assert await finalizers_of(client) == {"busy": []}
+
+
+async def test_the_operator_is_asked_to_unload_and_waited_for() -> None:
+    client, said = MemoryClient(), list[str]()
+    await make(client, "loaded", "one", "fettle.dev/loaded")
+    await make(client, "free", "one", "other.example/keep")
+    await client.patch(ADAPTERS, "loaded", "one", {"spec": {"serving": {"load": True}}})
+    unloading = asyncio.create_task(unload_all(client, [], 60, said.append))
+    while not said:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.01)
+    adapter = await client.get(ADAPTERS, "loaded", "one")
+    assert adapter["spec"]["serving"]["load"] is False
+    assert not unloading.done()
+    await client.patch(ADAPTERS, "loaded", "one", {"metadata": {"finalizers": []}})
+    await unloading
+    assert said == ["Adapter one/loaded: is to be unloaded"]
+
+
+async def test_an_operator_that_does_nothing_is_not_waited_for_in_vain() -> None:
+    client = MemoryClient()
+    await make(client, "loaded", "one", "fettle.dev/loaded")
+    await unload_all(client, ["one"], 0.01, lambda _: None)
+    await remove_finalizers(client, ["one"], lambda _: None)
+    assert await finalizers_of(client) == {"loaded": []}
