@@ -35,7 +35,9 @@ async def unload_all(
             name, namespace = adapter["metadata"]["name"], adapter["metadata"]["namespace"]
             await client.patch(ADAPTERS, name, namespace, {"spec": {"serving": {"load": False}}})
             say(f"Adapter {namespace}/{name}: is to be unloaded")
-    while any(map(_ours, await _adapters(client, namespaces, say))) and time.monotonic() < deadline:
+    while any(map(_ours, await _adapters(client, namespaces, say))):
+        if time.monotonic() > deadline:
+            return
         await asyncio.sleep(_POLL_SECONDS)
 
 

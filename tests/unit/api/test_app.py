@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,13 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     return {"workspace": tmp_path, "port": 0, "dialect_ports": {"ainode": 0}}
 
 
+def no_delay(server: Any) -> list[bool]:
+    """Whether each open connection of a server has TCP_NODELAY."""
+    transports = [connection.transport for connection in server.server_state.connections]
+    sockets = [transport.get_extra_info("socket") for transport in transports]
+    return [bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) for one in sockets]
+
+
 async def test_each_dialect_has_a_port_of_its_own(tmp_path: Path, settings: dict[str, Any]) -> None:
     values = ApiSettings(**settings)
     servers = Servers(create_app(values, ReviewingClient(), tmp_path, WorkspaceLogs(Workspace(tmp_path))), values)
@@ -163,6 +171,8 @@ async def test_each_dialect_has_a_port_of_its_own(tmp_path: Path, settings: dict
             listed = (await caller.get(f"{main}/ainode{JOBS}")).json()["jobs"]
             assert [job["job_id"] for job in listed] == [made.json()["job_id"]]
             assert "server" not in made.headers
+            sent_at_once = [no_delay(server) for server in servers._servers]
+            assert sent_at_once == [[True], [True]], "the rest of an answer does not wait for an acknowledgement"
     finally:
         await asyncio.wait_for(servers.stop(), 30)
 
