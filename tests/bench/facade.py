@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench import facade_reads, facade_transfers
 from tests.bench.facade_filling import fill, write_results
 from tests.bench.facade_world import World, world
-from tests.bench.figures import Figure, row, table
+from tests.bench.figures import Figure, add, table
 from tests.bench.report import machine_and_versions, write_section
 from tests.support.api_server import api_server
 
@@ -61,13 +61,6 @@ async def prepare(found: World) -> dict[int, str]:
     write_results(found.workspace, uids, range(max(0, JOB_COUNT - _SHOWN), JOB_COUNT))
     print(f"{JOB_COUNT:,} jobs in {time.monotonic() - begin:.0f} s", flush=True)
     return uids
-
-
-def add(figures: list[Figure], found: list[Figure]) -> None:
-    """More lines, shown at once."""
-    figures += found
-    for figure in found:
-        print(row(figure), flush=True)
 
 
 if __name__ == "__main__":

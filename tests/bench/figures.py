@@ -29,6 +29,13 @@ def row(figure: Figure) -> str:
     return f"| {figure.what} | {figure.measured} | {figure.spread} | {count} | {figure.goal} | {verdict} |"
 
 
+def add(figures: list[Figure], found: list[Figure]) -> None:
+    """More lines, shown at once."""
+    figures += found
+    for figure in found:
+        print(row(figure), flush=True)
+
+
 def table(figures: Sequence[Figure]) -> str:
     """All lines, with the head."""
     return "\n".join([*HEAD, *map(row, figures)])

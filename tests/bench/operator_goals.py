@@ -13,7 +13,7 @@ from pathlib import Path
 from fettle_client.kubernetes import connect
 from tests.bench import operator_burst, operator_lives, operator_reports, operator_scale
 from tests.bench.facade_world import world
-from tests.bench.figures import Figure, row, table
+from tests.bench.figures import Figure, add, table
 from tests.bench.operator_filling import fill_ended, run_pods, submit_live
 from tests.bench.operator_world import make_claim, operator
 from tests.bench.report import machine_and_versions, write_section
@@ -83,13 +83,6 @@ async def at_scale(kubeconfig: Path, scratch: Path) -> list[Figure]:
             add(figures, await operator_scale.idleness(process))
             add(figures, await operator_reports.reports(client, found, running))
     return figures
-
-
-def add(figures: list[Figure], found: list[Figure]) -> None:
-    """More lines, shown at once."""
-    figures += found
-    for figure in found:
-        print(row(figure), flush=True)
 
 
 if __name__ == "__main__":
