@@ -26,6 +26,8 @@ MAX_WITHOUT_PROGRESS = 3
 MAX_BACKOFF_SECONDS = 300.0
 _LEFTOVER_CHECK_SECONDS = 2.0
 _WAITING_CHECK_SECONDS = 30.0
+_SETTLE_SECONDS = 1.0
+"""A pod is made, and scheduled or not, within a second of its Job: the status says that at once instead of thrice."""
 
 
 def prepare(draft: Draft) -> None:
@@ -226,10 +228,7 @@ def _create(draft: Draft) -> None:
     run = build_job(observation.job, draft.spec, attempt, draft.settings)
     missing = [c for c in children if (c["kind"], c["metadata"]["name"]) not in observation.children]
     draft.plan.create = [*missing, run]
-    _resolve(draft, run_config, run)
-    message = f"attempt {attempt} was created"
-    draft.set(ConditionType.PODS_READY, "False", Reason.PODS_PENDING, message)
-    draft.set(ConditionType.RUNNING, "False", Reason.STARTING, message)
+    draft.plan.settle_seconds = _SETTLE_SECONDS
 
 
 def run_config_of(draft: Draft) -> RunConfig:

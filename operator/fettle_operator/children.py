@@ -18,6 +18,10 @@ from fettle_schema.errors import FettleError
 _FORBIDDEN = 403
 
 
+class NameTakenError(ConflictError):
+    """A resource that is not ours holds the name of one that we would create."""
+
+
 class RefusedError(FettleError):
     """The API server does not take a child as we build it."""
 
@@ -43,14 +47,14 @@ async def find(client: ResourceClient, kind: ResourceKind, name: str | None, nam
 async def create(
     client: ResourceClient, kind: ResourceKind, manifest: Manifest, is_ours: Callable[[Manifest], bool]
 ) -> None:
-    """Create it, or find that it is ours already. Raises ConflictError if another holds the name."""
+    """Create it, or find that it is ours already. Raises NameTakenError."""
     metadata = manifest["metadata"]
     try:
         await client.create(kind, manifest)
     except AlreadyExistsError as error:
         existing = await find(client, kind, metadata["name"], metadata["namespace"])
         if existing is None or not is_ours(existing):
-            raise ConflictError(409, "Conflict", f"{kind.kind} {metadata['name']!r} is not ours") from error
+            raise NameTakenError(409, "Conflict", f"{kind.kind} {metadata['name']!r} is not ours") from error
 
 
 async def create_child(

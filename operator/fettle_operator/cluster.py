@@ -1,25 +1,19 @@
 """The edge of the operator: reads what one job depends on, carries out a Plan. All I/O, no rules."""
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from fettle_client import protocol
-from fettle_client.protocol import ApiError, InvalidError, NotFoundError, ResourceClient, ResourceKind
+from fettle_client.protocol import InvalidError, NotFoundError, ResourceClient, ResourceKind
 from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.builders.run_config import adapter_name
 from fettle_operator.children import create, create_child, find, typed
-from fettle_operator.events import build_event
 from fettle_operator.kueue import LABEL_JOB_UID as LABEL_KUEUE_JOB_UID
-from fettle_operator.logs import fields
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Manifest, Plan
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, attempt_name, service_name
-
-_log = logging.getLogger(__name__)
 
 _KINDS: dict[str, ResourceKind] = {
     kind.kind: kind
@@ -42,24 +36,39 @@ _WORKLOADS = tuple(
 class Cluster:
     """What reconcile sees of the world, and what it does to it."""
 
-    def __init__(self, client: ResourceClient, settings: OperatorSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        client: ResourceClient,
+        settings: OperatorSettings,
+        clock: Callable[[], datetime],
+        is_adapter_known: Callable[[Key], bool],
+    ) -> None:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._is_adapter_known = is_adapter_known
         self._claims_seen_at: dict[str, datetime] = {}
+        self._begun: set[str] = set()
+        """Uids of jobs whose first Job was created here; their status does not say so yet."""
 
-    async def observe(self, key: Key) -> Observation | None:
-        """Everything about one job; None if it does not exist."""
+    async def find_job(self, key: Key) -> Manifest | None:
+        """The job as it is now; None if it does not exist."""
         namespace, name = key
-        job = await self._find(protocol.TRAINING_JOBS, name, namespace)
-        if job is None:
-            return None
+        return await self._find(protocol.TRAINING_JOBS, name, namespace)
+
+    async def observe(self, job: Manifest) -> Observation:
+        """What the next step of a job depends on. Blind where a first attempt is only to be created: that it was, by an
+        operator that died, shows in its names being taken."""
+        observation = Observation(job)
         if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
-            return await self._with_surroundings(Observation(job), namespace)
-        if (beginning := Observation(job)).is_about_to_begin:
-            beginning = await self._with_surroundings(beginning, namespace)
-            if ("Job", attempt_name(name, 1)) not in beginning.children:
-                return beginning
+            return await self._with_surroundings(observation, job["metadata"]["namespace"])
+        if observation.is_about_to_begin and observation.uid not in self._begun:
+            return await self._with_surroundings(observation.but(is_blind=True), job["metadata"]["namespace"])
+        return await self.observe_all(job)
+
+    async def observe_all(self, job: Manifest) -> Observation:
+        """The same with all runs, pods and children."""
+        namespace = job["metadata"]["namespace"]
         selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
         # Jobs first: pods that are older than the end of their Job would not show how it ended.
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
@@ -70,7 +79,8 @@ class Cluster:
     async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
         """Carry out a plan, status last. Returns the job as it then is, if its status was written.
 
-        Raises ConflictError if the world has moved on (look again), RefusedError if a child is not taken.
+        Raises ConflictError if the world has moved on (look again), NameTakenError if a child's name is not free,
+        RefusedError if a child is not taken.
         """
         metadata = observation.job["metadata"]
         namespace = metadata["namespace"]
@@ -79,6 +89,8 @@ class Cluster:
             await self._client.delete(kind, deletion.name, namespace, deletion.uid, deletion.propagation)
         for manifest in plan.create:
             await self._create(manifest, metadata["uid"])
+        if observation.is_blind and plan.create:
+            self._begun.add(metadata["uid"])
         for manifest in plan.replace:
             await self._client.replace(_KINDS[manifest["kind"]], manifest)
         if plan.adapter_status is not None:
@@ -94,6 +106,7 @@ class Cluster:
             )
         if plan.status is None:
             return None
+        self._begun.discard(metadata["uid"])
         return await self._client.apply_status(
             protocol.TRAINING_JOBS,
             metadata["name"],
@@ -104,38 +117,29 @@ class Cluster:
             uid=metadata["uid"],
         )
 
-    async def post_event(self, job: Manifest) -> None:
-        """Tell people about a change of phase; nothing depends on it."""
-        if not self._settings.post_events:
-            return
-        try:
-            await self._client.create(protocol.EVENTS, build_event(job, self._clock()))
-        except ApiError as error:
-            metadata = job["metadata"]
-            _log.debug("event not posted: %s", error, extra=fields(metadata))
-
     async def _with_surroundings(self, bare: Observation, namespace: str) -> Observation:
         """The same with what the next step may depend on, read only where it does."""
         if bare.is_finished or not bare.has_readable_spec:
             return bare
         if bare.is_under_way:
-            return replace(bare, workload=await self._workload(bare, namespace))
+            return bare.but(workload=await self._workload(bare, namespace))
         children, foreign = await self._names_in_use(bare, namespace)
         start = bare.job["spec"].get("startFrom") or {}
-        is_decided = bare.is_admitted and not bare.has_run  # its name was looked at before it was admitted
-        output_name = None if is_decided else adapter_name(bare.job, bare.spec)
-        return Observation(
-            job=bare.job,
-            runs=bare.runs,
-            pods=bare.pods,
+        return bare.but(
             children=children,
             foreign=foreign,
-            adapter=await self._find(protocol.ADAPTERS, output_name, namespace),
+            adapter=await self._adapter(bare, namespace),
             has_claim=await self._has_claim(namespace),
             source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
             source_adapter=await self._find(protocol.ADAPTERS, start.get("adapter"), namespace),
             workload=await self._workload(bare, namespace),
         )
+
+    async def _adapter(self, bare: Observation, namespace: str) -> Manifest | None:
+        """Before a job is admitted one that was heard of may hold its name; of an attempt that ends it may be left."""
+        name = adapter_name(bare.job, bare.spec)
+        is_held = name is not None and not bare.is_admitted and self._is_adapter_known((namespace, name))
+        return await self._find(protocol.ADAPTERS, name, namespace) if is_held or bare.is_ending else None
 
     async def _workload(self, bare: Observation, namespace: str) -> Manifest | None:
         """Only asked for while Kueue holds the newest Job back; None where there is no Kueue."""
@@ -168,7 +172,7 @@ class Cluster:
     ) -> tuple[frozenset[tuple[str, str]], tuple[Manifest, ...]]:
         """Which children of the newest attempt exist, ours and not ours; only asked before its Job exists."""
         attempt = bare.status.attempts.current if bare.status.attempts else 0
-        if attempt == 0 or bare.run(attempt) is not None:
+        if bare.is_blind or attempt == 0 or bare.run(attempt) is not None:
             return frozenset(), ()
         child_name = attempt_name(bare.name, attempt)
         wanted = [(protocol.JOBS, child_name), (protocol.CONFIG_MAPS, child_name)]

@@ -8,14 +8,15 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import nullcontext
 from datetime import datetime
 
 from fettle_client.protocol import TRAINING_JOBS, ApiError, ResourceClient
 from fettle_operator.adapters.controller import AdapterController, build_engine_client
 from fettle_operator.admission import Key
+from fettle_operator.announcer import Announcer
 from fettle_operator.census import Census
-from fettle_operator.children import RefusedError
+from fettle_operator.children import NameTakenError, RefusedError
 from fettle_operator.cluster import Cluster
 from fettle_operator.job_metrics import record_change
 from fettle_operator.logs import fields
@@ -49,14 +50,17 @@ class Controller:
         engines: Callable[[], EngineCalls] = build_engine_client,
     ) -> None:
         self.metrics = metrics or Metrics()
-        self.adapters = AdapterController(client, settings, clock, self.metrics, engines)
+        self.announcer = Announcer(client, clock, is_enabled=settings.post_events, is_busy=lambda: self.queue_depth > 0)
+        self.adapters = AdapterController(client, settings, clock, self.metrics, engines, self.announcer)
         self.synced = asyncio.Event()
         self._client, self._settings, self._clock = client, settings, clock
-        self._cluster = Cluster(client, settings, clock)
+        self._cluster = Cluster(client, settings, clock, self.adapters.is_known)
         self._index = QueueIndex()
         self._census = Census(self.metrics, clock)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._seen: dict[Key, int] = {}
+        self._beginning: dict[Key, Manifest] = {}
+        """Jobs that are to be started, as they were last seen: each is read once, so a burst asks for none again."""
         self._queue_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopping = asyncio.Event()
 
@@ -86,7 +90,7 @@ class Controller:
     def enqueue(self, kind: str, namespace: str, name: str) -> None:
         """Look at a job soon; other kinds are not counted here."""
         if kind == "TrainingJob":
-            self._queue.add((namespace, name))
+            self._look_at((namespace, name))
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def run(self, workers: int | None = None) -> None:
@@ -101,6 +105,7 @@ class Controller:
                     group.create_task(work(self._queue, self._pass, self.metrics, _about))
                 group.create_task(self.adapters.run(self._settings.adapter_workers))
                 group.create_task(self._resync_periodically())
+                group.create_task(self.announcer.run())
         finally:
             self.stop()
 
@@ -109,6 +114,7 @@ class Controller:
         self._stopping.set()
         self._queue.close()
         self.adapters.stop()
+        self.announcer.stop()
 
     @property
     def queue_depth(self) -> int:
@@ -117,39 +123,49 @@ class Controller:
 
     async def reconcile_once(self, key: Key) -> bool:
         """One pass over one job; True if it changed anything. Raises ApiError."""
-        observation = await self._cluster.observe(key)
-        if observation is None:
+        job = self._beginning.pop(key, None) or await self._cluster.find_job(key)
+        if job is None:
             self._forget(key)
             return False
-        self._remember(observation.job)
+        self._remember(job)
+        self._beginning.pop(key, None)
+        observation = await self._cluster.observe(job)
         if not observation.needs_admission:
             return await self._carry_out(observation)
         queue = observation.queue
-        async with self._queue_locks[queue]:
-            limits = self._settings.queue_limits(queue) or QueueLimits(max_running=0)
-            return await self._carry_out(replace(observation, admission=self._index.decision(key, limits)))
+        limits = self._settings.queue_limits(queue) or QueueLimits(max_running=0)
+        async with nullcontext() if limits.is_unlimited else self._queue_locks[queue]:
+            return await self._carry_out(observation.but(admission=self._index.decision(key, limits)))
 
     async def _carry_out(self, observation: Observation) -> bool:
         plan = reconcile(observation, self._clock(), self._settings)
+        if observation.is_blind and not plan.create:
+            return await self._carry_out(await self._cluster.observe_all(observation.job))
         try:
             written = await self._cluster.apply(observation, plan)
+        except NameTakenError:
+            if not observation.is_blind:
+                raise
+            return await self._carry_out(await self._cluster.observe_all(observation.job))
         except RefusedError as error:
-            observation = replace(observation, refusal=error.refusal)
+            observation = observation.but(refusal=error.refusal)
             plan = reconcile(observation, self._clock(), self._settings)
             written = await self._cluster.apply(observation, plan)
         if written is not None:
-            await self._report(observation, written, plan.restart_cause)
+            self._report(observation, written, plan.restart_cause)
         self._schedule(observation, plan)
         return not plan.is_empty
 
     def _schedule(self, observation: Observation, plan: Plan) -> None:
         key = (observation.job["metadata"]["namespace"], observation.name)
-        if not plan.is_empty:
-            self._queue.add(key)
+        if plan.settle_seconds is not None:
+            self._queue.hold(key, plan.settle_seconds)
+        elif not plan.is_empty:
+            self._look_at(key)
         elif plan.requeue_after_seconds is not None:
             self._queue.add_after(key, plan.requeue_after_seconds)
 
-    async def _report(self, observation: Observation, written: Manifest, restart_cause: str | None) -> None:
+    def _report(self, observation: Observation, written: Manifest, restart_cause: str | None) -> None:
         written = {**written, "kind": "TrainingJob"}
         self._remember(written)
         before, after = observation.status, parse_status(written)
@@ -159,7 +175,7 @@ class Controller:
         about = fields(written["metadata"], phase=after.phase.value, reason=after.reason, attempt=_attempt(written))
         _log.info("job changed: %s", after.message or "", extra=about)
         if before.phase != after.phase:
-            await self._cluster.post_event(written)
+            self.announcer.announce(written)
 
     async def _pass(self, key: Key) -> bool:
         try:
@@ -186,7 +202,7 @@ class Controller:
                     self._forget(key)
                 for job in sorted(listed.items, key=_was_looked_at):  # who waits for a start is not kept waiting
                     if _may_need_a_look(job):
-                        self._queue.add(_key(job))
+                        self._look_at(_key(job))
             await self.adapters.resync(self._settings.watch_namespaces)
         except ApiError as error:
             _log.warning("could not list TrainingJobs and Adapters: %s", error)
@@ -204,27 +220,37 @@ class Controller:
         key = _key(job)
         if is_deleted:
             self._seen.pop(key, None)
+            self._beginning.pop(key, None)
             self._census.forget(key)
             for waiting in self._index.observe(job, is_deleted=True):
-                self._queue.add(waiting)
-            self._queue.add(key)
+                self._look_at(waiting)
+            self._look_at(key)
         elif self._remember(job):
-            self._queue.add(key)
+            self._look_at(key)
 
     def _remember(self, job: Manifest) -> bool:
         """Take a manifest into the index; True if it differs in more than the receiver's fields."""
-        is_news = self.is_news(job)
-        self._seen[_key(job)] = _fingerprint(job)
+        key, is_news = _key(job), self.is_news(job)
+        self._seen[key] = _fingerprint(job)
         self._census.observe(job)
         for waiting in self._index.observe(job):
-            self._queue.add(waiting)
+            self._look_at(waiting)
+        if self._index.is_newest(job):
+            self._beginning.pop(key, None)
+            if Observation(job).is_to_be_started:
+                self._beginning[key] = job
         return is_news
+
+    def _look_at(self, key: Key) -> None:
+        """Jobs that are to be started go first: a thousand new ones do not wait for the second look at each other."""
+        self._queue.add(key, is_urgent=key in self._beginning)
 
     def _forget(self, key: Key) -> None:
         self._seen.pop(key, None)
+        self._beginning.pop(key, None)
         self._census.forget(key)
         for waiting in self._index.remove(key):
-            self._queue.add(waiting)
+            self._look_at(waiting)
 
 
 def _key(job: Manifest) -> Key:

@@ -1,6 +1,7 @@
 """The process: settings, client, leadership, Kopf and workers, and their orderly end. The table of contents."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -25,11 +26,14 @@ from fettle_operator.settings import OperatorSettings
 _log = logging.getLogger(__name__)
 
 EXIT_LEADERSHIP_LOST = 1
+_GARBAGE_THRESHOLDS = (50_000, 20, 50)
+"""Manifests are many objects and no cycles: by Python's defaults the search for cycles was a third of all work."""
 
 
 def main() -> None:
     """Run until SIGTERM, or until leadership is lost."""
     settings = OperatorSettings()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
     configure(settings.log_level, settings.log_format)
     asyncio.run(serve(settings))
 

@@ -1,6 +1,6 @@
 """What one reconcile looks at: everything about one job, read before anything is decided. Values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from fettle_operator.pods import is_terminal
 from fettle_schema.names import LABEL_ATTEMPT, attempt_name
 from fettle_schema.status import RECEIVER_FIELDS, TrainingJobStatus
 from fettle_schema.training_job import TrainingJobSpec
-from fettle_schema.vocabulary import ConditionType
+from fettle_schema.vocabulary import ConditionType, Phase
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Observation:
     """What Kueue keeps about the newest attempt's Job, while it holds that back."""
     admission: Decision | None = None
     """What the job's queue says, if it waits there."""
+    is_blind: bool = False
+    """Whether runs, pods and children were not looked for: good for creating the first attempt and nothing else."""
     refusal: Refusal | None = None
     """What the API server just said to a child."""
 
@@ -78,6 +80,12 @@ class Observation:
     def status(self) -> TrainingJobStatus:
         """Its status; fields that this version does not know are left out."""
         return parse_status(self.job)
+
+    def but(self, **changes: Any) -> "Observation":
+        """The same job seen together with something else; what was read of the job is not read again."""
+        changed = replace(self, **changes)
+        changed.__dict__.update({name: self.__dict__[name] for name in ("spec", "status") if name in self.__dict__})
+        return changed
 
     @property
     def has_readable_spec(self) -> bool:
@@ -116,10 +124,15 @@ class Observation:
     @property
     def is_about_to_begin(self) -> bool:
         """Whether its first attempt is numbered and not created, as far as is written down: only its Job may exist."""
-        if self.is_finished or not self.has_readable_spec:
-            return False
         is_first = self.status.attempts is not None and self.status.attempts.current == 1
-        return is_first and self.is_admitted and not is_job_created(self.status.conditions)
+        is_wanted = is_first and self.is_admitted and not self.is_finished
+        return is_wanted and not is_job_created(self.status.conditions) and self.has_readable_spec
+
+    @property
+    def is_to_be_started(self) -> bool:
+        """Whether nothing was done for it, or it is about to begin."""
+        status = self.job.get("status") or {}
+        return not status or (status.get("phase") == Phase.STARTING and self.is_about_to_begin)
 
     @property
     def is_under_way(self) -> bool:
@@ -130,8 +143,17 @@ class Observation:
         if run is None or not self.is_admitted:
             return False
         is_recorded = status.resolved is not None and status.resolved.config_digest is not None
-        is_ending = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
-        return is_recorded and not is_ending and not any(map(is_terminal, self.pods_of(attempt)))
+        return is_recorded and not self.is_ending
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the newest attempt has a Job of which something has ended."""
+        attempt = self.status.attempts.current if self.status.attempts else 0
+        run = self.run(attempt)
+        if run is None:
+            return False
+        is_over = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
+        return bool(is_over) or any(map(is_terminal, self.pods_of(attempt)))
 
     def run(self, attempt: int) -> Manifest | None:
         """The batch Job of an attempt."""

@@ -46,6 +46,8 @@ class Plan:
     """Why the last attempt ended, where this status begins another one; only counted."""
     requeue_after_seconds: float | None = None
     """When to look again although nothing happened."""
+    settle_seconds: float | None = None
+    """For how long not to look again, whatever happens: one look then sees what became of all that was created."""
 
     def look_again(self, seconds: float) -> None:
         """Look again after `seconds`, or earlier if something else asked for that."""

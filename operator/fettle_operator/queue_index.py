@@ -43,12 +43,18 @@ class QueueIndex:
             return self._overtaken(after) if after is not None else []
         return [waiting for waiting in self._first_waiting(before.queue) if waiting != key]
 
+    def is_newest(self, job: Manifest) -> bool:
+        """Whether nothing newer of that name was observed."""
+        metadata = job["metadata"]
+        seen = (metadata.get("uid", ""), _number(metadata.get("resourceVersion")))
+        return self._versions.get((metadata["namespace"], metadata["name"])) == seen
+
     def decision(self, key: Key, limits: QueueLimits) -> Decision | None:
         """What the queue says about a job; None if it does not wait."""
         job = self._jobs.get(key)
         if job is None or job.place is not Place.WAITING:
             return None
-        if limits == QueueLimits():
+        if limits.is_unlimited:
             return Decision(True, Reason.ADMITTED, f"queue {job.queue!r} has no limits")
         cached = self._decisions.get(job.queue)
         if cached is None or cached[0] != limits:
@@ -97,6 +103,8 @@ class QueueIndex:
         return [job.key for job in told if job.place is Place.WAITING and job.order > arrival.order]
 
     def _first_waiting(self, queue: str) -> list[Key]:
+        if queue not in self._first:  # nobody was told to wait
+            return []
         waiting = [job for job in self._queue(queue) if job.place is Place.WAITING]
         return [job.key for job in sorted(waiting, key=lambda job: job.order)[:WOKEN]]
 

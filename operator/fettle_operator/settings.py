@@ -23,6 +23,11 @@ class QueueLimits(BaseModel):
     max_gpus: Annotated[int, Field(ge=0)] | None = None
     """GPUs of all jobs together."""
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether every job may start at once."""
+        return self.max_running is None and self.max_gpus is None
+
 
 class OperatorSettings(BaseSettings):
     """Everything an installation decides. Only `trainer_image` has no default."""

@@ -1,4 +1,7 @@
-"""A queue of keys that need a look: each is held once, handled by one worker at a time, and retried with back-off."""
+"""A queue of keys that need a look: each is held once, handled by one worker at a time, and retried with back-off.
+
+Urgent keys go first, but of nine keys that are handed out at least one was not urgent, if there is any.
+"""
 
 import asyncio
 from collections import deque
@@ -7,28 +10,34 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+_MAX_URGENT_IN_A_ROW = 8
+
 
 class WorkQueue(Generic[K]):
     """What arrives while a key is handled is handled once more afterwards, never at the same time."""
 
     def __init__(self, base_seconds: float = 0.5, cap_seconds: float = 60.0) -> None:
         self._ready: deque[K] = deque()
-        self._dirty: set[K] = set()
+        self._urgent: deque[K] = deque()
+        self._urgent_in_a_row = 0
+        self._dirty: dict[K, bool] = {}
+        """What is to be handled, in a queue or after its worker has given it back, and whether that is urgent."""
         self._active: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._held: dict[K, asyncio.TimerHandle] = {}
         self._base, self._cap = base_seconds, cap_seconds
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._ready) + len(self._urgent)
 
-    def add(self, key: K) -> None:
-        """Handle the key soon."""
-        if key in self._dirty or self._is_closed:
+    def add(self, key: K, *, is_urgent: bool = False) -> None:
+        """Handle the key soon. One that is in the queue keeps its place."""
+        if key in self._dirty or key in self._held or self._is_closed:
             return
-        self._dirty.add(key)
+        self._dirty[key] = is_urgent
         if key not in self._active:
             self._push(key)
 
@@ -47,6 +56,13 @@ class WorkQueue(Generic[K]):
             pending.cancel()
         self._timers[key] = loop.call_later(seconds, self._fire, key)
 
+    def hold(self, key: K, seconds: float) -> None:
+        """Handle the key in `seconds` and not before, whoever adds it meanwhile; called while it is handled."""
+        if self._is_closed or key in self._held:
+            return
+        self._dirty.pop(key, None)
+        self._held[key] = asyncio.get_running_loop().call_later(seconds, self._let_go, key)
+
     def retry(self, key: K) -> float:
         """Handle the key again after its back-off, which doubles each time; returns the wait in seconds."""
         count = self._failures.get(key, 0)
@@ -61,14 +77,14 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K | None:
         """The next key, to be given back by `done`; None when the queue is closed."""
-        while not self._ready:
+        while not (self._ready or self._urgent):
             if self._is_closed:
                 return None
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
-        key = self._ready.popleft()
-        self._dirty.discard(key)
+        key = self._next()
+        del self._dirty[key]
         self._active.add(key)
         return key
 
@@ -82,15 +98,24 @@ class WorkQueue(Generic[K]):
         """Nothing more is handed out; waiting workers get None."""
         self._is_closed = True
         self._ready.clear()
-        for timer in self._timers.values():
+        self._urgent.clear()
+        for timer in (*self._timers.values(), *self._held.values()):
             timer.cancel()
         self._timers.clear()
+        self._held.clear()
         while self._waiters:
             self._wake_one()
 
     def _push(self, key: K) -> None:
-        self._ready.append(key)
+        (self._urgent if self._dirty[key] else self._ready).append(key)
         self._wake_one()
+
+    def _next(self) -> K:
+        if self._urgent and (not self._ready or self._urgent_in_a_row < _MAX_URGENT_IN_A_ROW):
+            self._urgent_in_a_row += 1
+            return self._urgent.popleft()
+        self._urgent_in_a_row = 0
+        return self._ready.popleft()
 
     def _wake_one(self) -> None:
         while self._waiters:
@@ -98,6 +123,10 @@ class WorkQueue(Generic[K]):
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+    def _let_go(self, key: K) -> None:
+        del self._held[key]
+        self.add(key)
 
     def _fire(self, key: K) -> None:
         self._timers.pop(key, None)

@@ -11,6 +11,7 @@ from typing import Any
 from fettle_client.engine import EngineFailedError, EngineRefusesError, EngineSilentError
 from fettle_client.protocol import ADAPTERS, CLAIMS, JOBS, PODS, Manifest, ResourceKind
 from fettle_operator.adapters.controller import AdapterController, Look
+from fettle_operator.announcer import Announcer
 from fettle_operator.metrics import Metrics
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.layout import ADAPTERS as ADAPTERS_DIRECTORY
@@ -112,6 +113,7 @@ class AdapterWorld:
         self.client = MemoryClient(clock=lambda: self.now, admit=_admit)
         self.settings: OperatorSettings = settings(**changes)
         self.engines = FakeEngines()
+        self.announcer = Announcer(self.client, lambda: self.now, is_enabled=True, is_busy=lambda: False)
         self.controller = self.new_controller()
         if has_claim:
             self.client.seed(CLAIMS, {"metadata": {"name": "fettle-workspace", "namespace": NAMESPACE}})
@@ -119,7 +121,7 @@ class AdapterWorld:
     def new_controller(self) -> AdapterController:
         """What a restart of the operator makes."""
         self.controller = AdapterController(
-            self.client, self.settings, lambda: self.now, Metrics(), lambda: self.engines
+            self.client, self.settings, lambda: self.now, Metrics(), lambda: self.engines, self.announcer
         )
         return self.controller
 
@@ -144,6 +146,7 @@ class AdapterWorld:
                 for item in self.client.items(ADAPTERS):
                     changed |= await self.controller.look(Look("Adapter", NAMESPACE, item["metadata"]["name"]))
             if not changed:
+                await self.announcer.post_all()
                 return
         raise AssertionError("the Adapters do not come to rest")
 

@@ -88,12 +88,15 @@ class World:
     async def settle(self, *names: str) -> None:
         """Passes until nothing changes; a job that never comes to rest is a bug."""
         chosen = names or tuple(job["metadata"]["name"] for job in self.client.items(TRAINING_JOBS))
+        for adapter in self.client.items(ADAPTERS):
+            self.controller.observe_event("ADDED", adapter)
         for _ in range(40):
             changed = False
             for name in chosen:
                 changed |= await self.controller.reconcile_once((NAMESPACE, name))
             self.kubelet()
             if not changed:
+                await self.controller.announcer.post_all()
                 return
         raise AssertionError(f"{chosen} do not come to rest")
 

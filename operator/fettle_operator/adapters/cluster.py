@@ -5,13 +5,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fettle_client import protocol
-from fettle_client.protocol import ApiError, ConflictError, ResourceClient
+from fettle_client.protocol import ConflictError, ResourceClient
 from fettle_operator.adapters.observation import AdapterObservation, is_current
 from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.children import create_child, find, typed
-from fettle_operator.events import build_event
-from fettle_operator.logs import fields
 from fettle_operator.plan import Manifest, Plan
 from fettle_operator.serving.views import ServingView
 from fettle_operator.settings import OperatorSettings
@@ -74,15 +72,6 @@ class AdapterCluster:
             resource_version=metadata["resourceVersion"],
             uid=uid,
         )
-
-    async def post_event(self, adapter: Manifest) -> None:
-        """Tell people about a change of phase; nothing depends on it."""
-        if not self._settings.post_events:
-            return
-        try:
-            await self._client.create(protocol.EVENTS, build_event(adapter, self._clock()))
-        except ApiError as error:
-            _log.debug("event not posted: %s", error, extra=fields(adapter["metadata"]))
 
     async def _require_unchanged(self, adapter: Manifest) -> None:
         """Raises ConflictError."""

@@ -15,6 +15,7 @@ from fettle_operator.adapters.cluster import AdapterCluster
 from fettle_operator.adapters.observation import AdapterObservation, has_finalizer, parse_adapter_status
 from fettle_operator.adapters.reconcile import reconcile_adapter
 from fettle_operator.admission import Key
+from fettle_operator.announcer import Announcer
 from fettle_operator.children import RefusedError
 from fettle_operator.logs import fields
 from fettle_operator.metrics import Metrics
@@ -53,11 +54,13 @@ class AdapterController:
         clock: Callable[[], datetime],
         metrics: Metrics,
         engines: Callable[[], EngineCalls],
+        announcer: Announcer,
     ) -> None:
         self._client, self._settings, self._clock, self._metrics = client, settings, clock, metrics
-        self._cluster = AdapterCluster(client, settings, clock)
+        self._cluster, self._announcer = AdapterCluster(client, settings, clock), announcer
         self._queue: WorkQueue[Look] = WorkQueue()
         self._seen: dict[Key, tuple[int, int]] = {}
+        self._known: set[Key] = set()
         self._make_engines = engines
         self._rounds: Rounds | None = None
 
@@ -66,13 +69,19 @@ class AdapterController:
         metadata = adapter["metadata"]
         key = (metadata["namespace"], metadata["name"])
         before = self._seen.pop(key, (0, 0))
+        self._known.discard(key)
         now = _fingerprints(adapter)
         if not is_deleted:
             self._seen[key] = now
+            self._known.add(key)
             if before[0] != now[0]:
                 self._queue.add(Look("Adapter", *key))
         if _concerns_engines(adapter) and (is_deleted or before[1] != now[1]):
             self.observe_engines(key[0])
+
+    def is_known(self, key: Key) -> bool:
+        """Whether an Adapter of that name was heard of and not that it is gone."""
+        return key in self._known
 
     def observe_child(self, child: Manifest) -> None:
         """Take in a Job that examines files, or a pod of one."""
@@ -107,6 +116,7 @@ class AdapterController:
         for namespace in watched or [None]:
             for adapter in (await self._client.list(ADAPTERS, namespace)).items:
                 metadata = adapter["metadata"]
+                self._known.add((metadata["namespace"], metadata["name"]))
                 self._queue.add(Look("Adapter", metadata["namespace"], metadata["name"]))
                 if _concerns_engines(adapter):
                     self.observe_engines(metadata["namespace"])
@@ -143,7 +153,7 @@ class AdapterController:
             plan = reconcile_adapter(observation, self._clock(), self._settings)
             written = await self._cluster.apply(observation, plan)
         if written is not None:
-            await self._report(observation, {**written, "kind": "Adapter"})
+            self._report(observation, {**written, "kind": "Adapter"})
         self._schedule(look, plan)
         return not plan.is_empty
 
@@ -153,14 +163,14 @@ class AdapterController:
         elif plan.requeue_after_seconds is not None:
             self._queue.add_after(look, plan.requeue_after_seconds)
 
-    async def _report(self, observation: AdapterObservation, written: Manifest) -> None:
+    def _report(self, observation: AdapterObservation, written: Manifest) -> None:
         before, after = observation.status, parse_adapter_status(written)
         if (before.phase, before.reason) == (after.phase, after.reason) or after.phase is None:
             return
         about = fields(written["metadata"], phase=after.phase.value, reason=after.reason)
         _log.info("adapter changed: %s", after.message or "", extra=about)
         if before.phase != after.phase:
-            await self._cluster.post_event(written)
+            self._announcer.announce(written)
 
 
 def build_engine_client() -> EngineCalls:

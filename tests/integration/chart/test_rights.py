@@ -50,7 +50,7 @@ OPERATOR: Rights = {
     "configmaps": ("get", "create"),
     "services": ("get", "create"),
     "persistentvolumeclaims": ("get",),
-    "events": ("create",),
+    "events": ("create", "patch"),
 }
 FACADE: Rights = {
     "trainingjobs.fettle.dev": (*READ, "create", "patch", "delete"),

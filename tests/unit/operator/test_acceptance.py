@@ -42,6 +42,7 @@ async def test_an_invalid_spec_fails_at_once() -> None:
     job = await world.submit()
     job["spec"]["dataset"] = None
     world.client.seed(TRAINING_JOBS, job)
+    world.new_controller()
     await world.settle()
     assert world.status()["failure"]["code"] == "ConfigurationInvalid"
     assert world.condition("Accepted")["reason"] == "Invalid"
@@ -53,6 +54,7 @@ async def test_a_spec_that_cannot_be_read_fails_too() -> None:
     job = await world.submit()
     job["spec"]["adapter"]["novelty"] = "of a newer CRD"
     world.client.seed(TRAINING_JOBS, job)
+    world.new_controller()
     await world.controller.reconcile_once((NAMESPACE, "demo"))
     assert world.status()["failure"]["code"] == "ConfigurationInvalid"
 

@@ -51,7 +51,24 @@ def test_the_first_waiting_jobs_are_woken_when_a_place_becomes_free() -> None:
     index = QueueIndex()
     index.observe(manifest("a", 1, {"Admitted": "True"}))
     index.observe(manifest("b", 2))
+    index.decision(("ns", "b"), ONE)
     assert index.observe(manifest("a", 3, {"Admitted": "True", "Complete": "True"})) == [("ns", "b")]
+
+
+def test_nobody_is_woken_in_a_queue_where_nobody_was_told_to_wait() -> None:
+    index = QueueIndex()
+    index.observe(manifest("a", 1, {"Admitted": "True"}))
+    index.observe(manifest("b", 2))
+    index.decision(("ns", "b"), QueueLimits())
+    assert index.observe(manifest("a", 3, {"Admitted": "True", "Complete": "True"})) == []
+
+
+def test_the_newest_manifest_is_known() -> None:
+    index = QueueIndex()
+    older, newer = manifest("a", 1), manifest("a", 2)
+    for seen in (newer, older):
+        index.observe(seen)
+    assert (index.is_newest(newer), index.is_newest(older)) == (True, False)
 
 
 def test_those_before_whom_a_more_urgent_job_arrives_look_again() -> None:
@@ -68,6 +85,7 @@ def test_removal_frees_the_place() -> None:
     index = QueueIndex()
     index.observe(manifest("a", 1, {"Admitted": "True"}))
     index.observe(manifest("b", 2))
+    index.decision(("ns", "b"), ONE)
     assert index.observe(manifest("a", 3, {"Admitted": "True"}), is_deleted=True) == [("ns", "b")]
     decision = index.decision(("ns", "b"), ONE)
     assert decision is not None

@@ -1,7 +1,11 @@
 """What a pass reads: nothing that its job cannot depend on. A thousand jobs pay for each read a thousand times."""
 
-from fettle_client.protocol import JOBS, TRAINING_JOBS
+import pytest
+
+from fettle_client.protocol import ADAPTERS, JOBS, TRAINING_JOBS, ConflictError
 from tests.support.fake_kubelet import NAMESPACE, World, run_result
+
+HELD = {"baseModel": {"id": "org/base"}, "source": {"trainingJob": "another"}}
 
 
 async def reads(world: World) -> list[tuple[str, str]]:
@@ -11,19 +15,42 @@ async def reads(world: World) -> list[tuple[str, str]]:
     return [(call.verb, call.kind) for call in world.client.calls[before:] if call.verb in ("get", "list")]
 
 
-async def test_a_new_job_has_no_runs_to_look_for() -> None:
+async def test_a_job_that_is_new_to_everybody_is_started_as_it_was_seen() -> None:
     world = World()
     await world.submit()
-    assert await reads(world) == [("get", "TrainingJob"), ("get", "Adapter"), ("get", "PersistentVolumeClaim")]
+    assert await reads(world) == [("get", "PersistentVolumeClaim")]
+    assert await reads(world) == []  # the claim was seen a moment ago
+    assert world.names(JOBS) == ["demo-a1"]
 
 
-async def test_an_attempt_that_was_never_created_is_looked_for_by_its_names() -> None:
+async def test_a_job_whose_first_pass_failed_is_read_again() -> None:
+    world = World()
+    await world.submit()
+    world.client.fail_next("apply_status", ConflictError(409, "Conflict", "modified"), TRAINING_JOBS)
+    with pytest.raises(ConflictError):
+        await reads(world)
+    assert await reads(world) == [("get", "TrainingJob")]
+
+
+async def test_an_adapter_that_was_heard_of_is_looked_at_before_a_job_takes_its_name() -> None:
+    world = World()
+    world.client.seed(ADAPTERS, {"metadata": {"name": "demo", "namespace": NAMESPACE}, "spec": HELD})
+    await world.submit()
+    assert ("get", "Adapter") not in await reads(world)
+    world = World()
+    world.client.seed(ADAPTERS, {"metadata": {"name": "demo", "namespace": NAMESPACE}, "spec": HELD})
+    await world.submit()
+    world.controller.observe_event("ADDED", world.client.items(ADAPTERS)[0])
+    assert ("get", "Adapter") in await reads(world)
+
+
+async def test_a_job_that_is_suspended_before_it_begins_is_looked_at_whole() -> None:
     world = World()
     await world.submit()
     await reads(world)
-    names = [("get", "Job"), ("get", "ConfigMap")]
-    assert await reads(world) == [("get", "TrainingJob"), *names]  # the claim was seen a moment ago
-    assert world.names(JOBS) == ["demo-a1"]
+    await world.edit(suspend=True)
+    assert {("list", "Job"), ("list", "Pod")} <= set(await reads(world))
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
 
 
 async def test_a_claim_that_was_seen_is_looked_for_again_after_a_while() -> None:
@@ -45,6 +72,8 @@ async def test_a_run_that_was_created_before_a_crash_is_found_and_followed() -> 
         if condition["type"] == "PodsReady":
             condition["reason"] = "NotCreated"
     world.client.set_status(TRAINING_JOBS, "demo", status, NAMESPACE)
+    world.new_controller()
+    assert ("list", "Job") not in await reads(world)  # it is created, or found to exist
     assert ("list", "Job") in await reads(world)
     await world.settle()
     found = world.client.item(JOBS, "demo-a1", NAMESPACE)
@@ -78,8 +107,9 @@ async def test_a_run_whose_start_was_not_written_down_is_no_run_under_way() -> N
     world = World()
     await world.submit()
     await world.settle()
+    world.advance(world.settings.source_check_seconds)
     status = world.status()
     del status["resolved"]
     world.client.set_status(TRAINING_JOBS, "demo", status, NAMESPACE)
-    assert ("get", "Adapter") in await reads(world)
+    assert ("get", "PersistentVolumeClaim") in await reads(world)
     assert world.status()["resolved"]["configDigest"]

@@ -50,3 +50,29 @@ async def test_closing_sends_workers_home() -> None:
     assert await asyncio.gather(*workers) == [None] * 3
     queue.add("a")
     assert len(queue) == 0
+
+
+async def test_what_is_held_is_not_handled_before_its_time_whoever_adds_it() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    queue.hold("a", 0.05)
+    queue.done("a")
+    queue.add("a")
+    queue.add("b")
+    assert (await queue.get(), len(queue)) == ("b", 0)
+    assert await asyncio.wait_for(queue.get(), 30) == "a"
+    queue.done("a")
+    assert len(queue) == 0
+    queue.close()
+
+
+async def test_urgent_keys_go_first_and_let_others_pass() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("patient")
+    for number in range(20):
+        queue.add(f"urgent-{number}", is_urgent=True)
+    order = [await queue.get() for _ in range(len(queue))]
+    assert order.index("patient") == 8
+    assert len(set(order)) == 21
