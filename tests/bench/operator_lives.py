@@ -1,5 +1,6 @@
 """How many writes a job costs the API server from submit to success, counted by a proxy before the operator."""
 
+import asyncio
 from pathlib import Path
 
 from fettle_client.kubernetes import KubernetesClient
@@ -25,8 +26,10 @@ async def writes(client: KubernetesClient, kubeconfig: Path, scratch: Path) -> l
             through = server.kubeconfig_for(proxy.url, scratch / "proxy.kubeconfig")
             with operator(through, scratch / "lives.log", namespace) as process:
                 await process.first_answer("/healthz")
-                await cast.submit()
-                await cast.play()
+                async with asyncio.TaskGroup() as acts:
+                    acts.create_task(cast.play())
+                    await asyncio.sleep(0)  # it hears of pods before the first is there
+                    await cast.submit()
     counts = [proxy.writes[name] for name in stories]
     events = proxy.asked["POST", "events"] / LIVES
     mean = sum(counts) / LIVES

@@ -54,9 +54,10 @@ def build_adapter_status(
     existing: Manifest | None,
     now: datetime,
 ) -> Manifest:
-    """Status of the Adapter: its files are there. What engines have of an older version stays said."""
+    """Status of the Adapter: its files are there. What engines have of an older version stays said; of a new one
+    nobody has asked for anything."""
     metadata, resolved = job["metadata"], resolved or Resolved()
-    before = parse_adapter_status(existing or {})
+    before = parse_adapter_status(existing) if existing is not None else AdapterStatus(observed_generation=1)
     source = AdapterSource(training_job=metadata["name"], training_job_uid=metadata["uid"])
     status = AdapterStatus(
         observed_generation=before.observed_generation,
@@ -89,6 +90,7 @@ def _conditions(
     before: list[Condition], spec: TrainingJobSpec, output: OutputStatus, generation: int, now: datetime
 ) -> list[Condition]:
     """The files are those of the run, which was on the base model; whether engines can serve them, its spec tells."""
+    is_new = not before
 
     def put(kind: _Type, status: Status, reason: Reason, message: str) -> None:
         nonlocal before
@@ -105,6 +107,8 @@ def _conditions(
         put(_Type.COMPATIBLE, "False", Reason.NOT_SERVABLE, words)
     if is_true(before, _Type.LOADED):
         put(_Type.LOADED, "Unknown", Reason.LOADING, "engines have an older version")
+    elif is_new:
+        put(_Type.LOADED, "False", Reason.NOT_REQUESTED, "")
     return before
 
 

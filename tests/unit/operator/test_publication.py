@@ -152,7 +152,11 @@ async def test_what_no_engine_serves_is_known_from_the_jobs_spec() -> None:
     adapter = world.adapter()
     assert adapter is not None
     conditions = {c["type"]: (c["status"], c["reason"]) for c in adapter["status"]["conditions"]}
-    assert conditions == {"ArtifactReady": ("True", "Published"), "Compatible": ("False", "NotServable")}
+    assert conditions == {
+        "ArtifactReady": ("True", "Published"),
+        "Compatible": ("False", "NotServable"),
+        "Loaded": ("False", "NotRequested"),
+    }
     assert adapter["status"]["phase"] == "Available"
 
 
