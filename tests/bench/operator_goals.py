@@ -17,6 +17,7 @@ from tests.bench.figures import Figure, add, table
 from tests.bench.operator_filling import fill_ended, run_pods, submit_live
 from tests.bench.operator_world import make_claim, operator
 from tests.bench.report import machine_and_versions, write_section
+from tests.cluster.control_plane import GARBAGE
 from tests.support.api_server import api_server, install_crds
 
 JOB_COUNT = int(os.environ.get("JOBS", "10000"))
@@ -33,7 +34,8 @@ def main() -> None:
         with api_server(scratch / "second") as kubeconfig:
             figures += asyncio.run(at_scale(kubeconfig, scratch))
     setting = (
-        f"kube-apiserver, etcd, Job controller and scheduler 1.35.4 on the same machine; {JOB_COUNT:,} TrainingJobs"
+        f"kube-apiserver, etcd, Job controller and scheduler 1.35.4 on the same machine, {GARBAGE}; "
+        f"{JOB_COUNT:,} TrainingJobs"
     )
     machine = machine_and_versions("kopf", "kubernetes", "aiohttp", "pydantic")
     text = "\n".join([*trial_note(), table(figures), "", f"{setting}, {LIVE_COUNT:,} of them running. {machine}", ""])

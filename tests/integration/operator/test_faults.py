@@ -10,7 +10,7 @@ from tests.faults.run import Outcome, play_seeds, stage
 SEEDS = 30
 ALL_SEEDS = 300
 AT_ONCE = 10
-SHORTEST_LIFE = 11
+SHORTEST_LIFE = 9
 """Writes of a job that fails and then succeeds, where the operator never saw it wait or run."""
 
 
