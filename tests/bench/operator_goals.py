@@ -30,7 +30,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         scratch = Path(folder)
         with api_server(scratch / "first") as kubeconfig:
-            figures = asyncio.run(at_once(kubeconfig, scratch))
+            figures = asyncio.run(a_life(kubeconfig, scratch))
+        add(figures, asyncio.run(operator_burst.bursts(scratch)))
         with api_server(scratch / "second") as kubeconfig:
             figures += asyncio.run(at_scale(kubeconfig, scratch))
     setting = (
@@ -49,14 +50,13 @@ def trial_note() -> list[str]:
     return [f"**A trial of this size: {' '.join(changed)}.** The goals are for the whole size.", ""] if changed else []
 
 
-async def at_once(kubeconfig: Path, scratch: Path) -> list[Figure]:
-    """Many jobs at one moment, beside the peer; and what one job costs."""
+async def a_life(kubeconfig: Path, scratch: Path) -> list[Figure]:
+    """What one job costs."""
     figures: list[Figure] = []
     client = await connect(str(kubeconfig))
     try:
         await install_crds(client)
         add(figures, await operator_lives.writes(client, kubeconfig, scratch))
-        add(figures, await operator_burst.bursts(client, kubeconfig, scratch))
     finally:
         await client.close()
     return figures

@@ -26,7 +26,8 @@ def notes(helm: Callable[..., str], cluster: Path) -> Notes:
 def test_by_default_they_tell_test_train_and_call(notes: Notes) -> None:
     text = notes()
     for told in (
-        "helm test fettle --namespace demo --logs",
+        "helm test fettle --namespace demo\n",
+        "kubectl -n demo logs fettle-test",
         "kubectl -n demo apply -f job.yaml",
         "get secret fettle-api-key",
         "keeps the claim with all files and the CRDs with all training jobs and adapters",
