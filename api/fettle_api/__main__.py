@@ -1,7 +1,6 @@
 """`python -m fettle_api`: the facade as a process of a cluster. Reads the environment, wires the parts, waits."""
 
 import asyncio
-import gc
 import json
 import logging
 import signal
@@ -15,6 +14,7 @@ from fettle_api.files.workspace import Workspace
 from fettle_api.jobs.logs import FirstOf, PodLogs, WorkspaceLogs
 from fettle_api.server import Servers
 from fettle_api.settings import ApiSettings
+from fettle_client.garbage import collect_rarely
 from fettle_client.kubernetes import connect
 from fettle_schema.errors import FettleError
 
@@ -56,18 +56,11 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    _leave_modules_to_themselves()
+    collect_rarely()
     try:
         asyncio.run(run(ApiSettings()))
     except (ValidationError, FettleError, OSError) as error:
         sys.exit(f"fettle-api: {error}")
-
-
-def _leave_modules_to_themselves() -> None:
-    """What was imported never becomes garbage, and lists of thousands of manifests hold no cycles: collecting them
-    again and again doubles the time that reading them takes."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 if __name__ == "__main__":

@@ -73,12 +73,21 @@ class KubernetesClient:
     ) -> ResourceList:
         path, query = collection_path(kind, namespace), _selectors(label_selector, field_selector)
         for _ in range(_MAX_LIST_STARTS):
+            items: builtins.list[Manifest] = []
             try:
-                return await self._all_pages(kind, path, query)
+                async with aclosing(self._pages(kind, path, query)) as pages:
+                    async for page in pages:
+                        items += page.items
             except GoneError:  # the list took so long that its next page is no longer in history
                 continue
+            return ResourceList(items, page.resource_version)
         message = f"{path} changes faster than {PAGE_SIZE} items a page can be listed; try later"
         raise UnavailableError(503, "Expired", message)
+
+    async def pages(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[ResourceList, None]:
+        async with aclosing(self._pages(kind, collection_path(kind, namespace), {})) as pages:
+            async for page in pages:
+                yield page
 
     async def watch(
         self,
@@ -221,16 +230,16 @@ class KubernetesClient:
                 continue
         raise ConflictError(409, "Conflict", f"{kind.plural} {name!r} changes faster than its status can be written")
 
-    async def _all_pages(self, kind: ResourceKind, path: str, query: dict[str, str]) -> ResourceList:
-        items: builtins.list[Manifest] = []
+    async def _pages(self, kind: ResourceKind, path: str, query: dict[str, str]) -> AsyncGenerator[ResourceList, None]:
         query = {**query, "limit": str(PAGE_SIZE)}
         while True:
             page = await self._connection.send(Request("GET", path, query))
-            # Items of built-in kinds come without their type.
-            items += [_cleaned(_complete(kind, item)) for item in page.get("items") or []]
             metadata = page["metadata"]
+            # Items of built-in kinds come without their type.
+            items = [_cleaned(_complete(kind, item)) for item in page.get("items") or []]
+            yield ResourceList(items, metadata["resourceVersion"])
             if not metadata.get("continue"):
-                return ResourceList(items, metadata["resourceVersion"])
+                return
             query["continue"] = metadata["continue"]
 
     async def _has_uid(self, kind: ResourceKind, name: str, namespace: str, uid: str) -> bool:

@@ -103,7 +103,14 @@ class ResourceClient(Protocol):
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> ResourceList:
-        """All items, page by page; `namespace` None means every namespace."""
+        """All items; `namespace` None means every namespace."""
+        ...
+
+    def pages(self, kind: ResourceKind, namespace: str | None) -> AsyncIterator[ResourceList]:
+        """The same in parts, all as of one resourceVersion, so that not all have to be held at once.
+
+        Raises GoneError when that takes too long: begin again.
+        """
         ...
 
     def watch(

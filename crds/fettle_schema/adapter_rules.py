@@ -3,7 +3,7 @@
 from fettle_schema.rules import Rule, exactly_one, immutable, present
 
 ADAPTER_RULES: list[Rule] = [
-    exactly_one("source", ("trainingJob", "workspace", "huggingFace"), optional=False),
+    exactly_one("source", ("trainingJob", "workspace", "huggingFace")),
     immutable("baseModel", required=True),
     Rule(
         path="digest",

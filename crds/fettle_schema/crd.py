@@ -45,7 +45,8 @@ class ResourceDefinition:
     def manifest(self) -> dict[str, Any]:
         """The CustomResourceDefinition."""
         spec = structural_schema(self.spec)
-        spec["x-kubernetes-validations"] = [rule.validation() for rule in self.rules]
+        for rule in self.rules:
+            _field(spec, rule.at).setdefault("x-kubernetes-validations", []).append(rule.validation())
         schema = {
             "description": " ".join((self.spec.__doc__ or "").split()),
             "type": "object",
@@ -86,6 +87,12 @@ class ResourceDefinition:
             "metadata": {"name": f"{self.plural}.{GROUP}"},
             "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
         }
+
+
+def _field(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    for name in path.split(".") if path else ():
+        schema = schema["properties"][name]
+    return schema
 
 
 _AGE = Column("AGE", ".metadata.creationTimestamp", "date")

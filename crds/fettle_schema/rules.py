@@ -18,8 +18,12 @@ Spec = dict[str, Any]
 class Rule:
     """Something that the structure alone cannot say about a spec.
 
-    `cel` is evaluated on `spec` and `holds` on the same spec as JSON values. A rule with `is_transition` compares with
-    the old spec and is not evaluated on create. `path` is the field that the error points at, without `spec.`.
+    `cel` is evaluated on the field `at` of the spec, if there is one ("" is the spec itself), and `holds` on the whole
+    spec as JSON values. A rule with `is_transition` compares with the old spec and is not evaluated on create. `path`
+    is the field that the error points at. Both paths are without `spec.`.
+
+    The API server evaluates all rules at each write of a status too, and each step of a path in CEL costs as much as
+    its object can have fields: so a rule stands as deep as it can.
     """
 
     path: str
@@ -27,10 +31,12 @@ class Rule:
     cel: str
     holds: Callable[[Spec, Spec], bool]
     is_transition: bool = False
+    at: str = ""
 
     def validation(self) -> dict[str, Any]:
-        """The entry of `x-kubernetes-validations`."""
-        return {"rule": self.cel, "message": self.message, "fieldPath": f".{self.path}"}
+        """The entry of `x-kubernetes-validations` of the field `at`."""
+        below = self.path.removeprefix(self.at).removeprefix(".")
+        return {"rule": self.cel, "message": self.message, **({"fieldPath": f".{below}"} if below else {})}
 
 
 def broken(rules: list[Rule], spec: Spec, old: Spec | None) -> list[FieldError]:
@@ -49,16 +55,9 @@ def present(spec: Any, *path: str) -> Any:
     return spec
 
 
-def has(path: str, root: str = "self") -> str:
-    """CEL: every part of the path is set and not null."""
-    parts = path.split(".")
-    steps = [f"{root}.{'.'.join(parts[: count + 1])}" for count in range(len(parts))]
-    return " && ".join(f"has({step})" for step in steps)
-
-
-def exactly_one(at: str, names: tuple[str, ...], optional: bool) -> Rule:
-    """Exactly one of the fields `names` of the object `at` is set."""
-    count = " + ".join(f"({has(f'{at}.{name}')} ? 1 : 0)" for name in names)
+def exactly_one(at: str, names: tuple[str, ...]) -> Rule:
+    """Exactly one of the fields `names` of the object `at` is set, if there is one."""
+    count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
     parents = tuple(at.split("."))
 
     def holds(spec: Spec, _old: Spec) -> bool:
@@ -68,8 +67,9 @@ def exactly_one(at: str, names: tuple[str, ...], optional: bool) -> Rule:
     return Rule(
         path=at,
         message=f"set exactly one of {', '.join(names)}",
-        cel=f"!({has(at)}) || {count} == 1" if optional else f"{count} == 1",
+        cel=f"{count} == 1",
         holds=holds,
+        at=at,
     )
 
 
@@ -77,15 +77,14 @@ def immutable(path: str, required: bool) -> Rule:
     """The field never changes, and is neither added nor removed."""
     keys = tuple(path.split("."))
     new, old = f"self.{path}", f"oldSelf.{path}"
-    same = f"{new} == {old}"
-    if not required:
-        same = f"has({new}) == has({old}) && (!has({new}) || {same})"
+    as_before = f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
     return Rule(
         path=path,
         message="is immutable: delete the resource and create another",
-        cel=same,
+        cel="self == oldSelf" if required else as_before,
         holds=lambda spec, before: present(spec, *keys) == present(before, *keys),
         is_transition=True,
+        at=path if required else "",
     )
 
 

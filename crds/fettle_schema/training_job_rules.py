@@ -1,7 +1,7 @@
 """Rules of a TrainingJob."""
 
 from fettle_schema.defaults import METHODS_WITH, PREFERENCE_METHODS
-from fettle_schema.rules import Rule, Spec, exactly_one, has, immutable, present, required_fields
+from fettle_schema.rules import Rule, Spec, exactly_one, immutable, present, required_fields
 from fettle_schema.training_job import Method, TrainingJobSpec
 
 MUTABLE = frozenset({"suspend", "cancel", "scheduling", "limits"})
@@ -34,8 +34,9 @@ def _not_without_adapter(name: str) -> Rule:
     return Rule(
         path=f"adapter.{name}",
         message=f"{name} has no meaning when adapter.type is none (full fine-tuning)",
-        cel=f"self.adapter.type != 'none' || !has(self.adapter.{name})",
+        cel=f"self.type != 'none' || !has(self.{name})",
         holds=lambda spec, _old: spec["adapter"]["type"] != "none" or present(spec, "adapter", name) is None,
+        at="adapter",
     )
 
 
@@ -43,8 +44,9 @@ def _not_both(at: str, first: str, second: str) -> Rule:
     return Rule(
         path=f"{at}.{second}",
         message=f"set {first} or {second}, not both",
-        cel=f"!(has(self.{at}.{first}) && has(self.{at}.{second}))",
+        cel=f"!(has(self.{first}) && has(self.{second}))",
         holds=lambda spec, _old: present(spec, at, first) is None or present(spec, at, second) is None,
+        at=at,
     )
 
 
@@ -54,7 +56,7 @@ def _formats_of(methods: frozenset[Method], formats: tuple[str, ...]) -> Rule:
     return Rule(
         path="dataset.format",
         message=f"the methods {names} need one of the formats {listed}",
-        cel=f"!({has('dataset')}) || !(self.method in {_set_names(methods)}) || self.dataset.format in "
+        cel=f"!has(self.dataset) || !(self.method in {_set_names(methods)}) || self.dataset.format in "
         + "["
         + ", ".join(f"'{name}'" for name in formats)
         + "]",
@@ -79,14 +81,15 @@ def _no_secret_variables(spec: Spec, _old: Spec) -> bool:
 
 
 _STRUCTURE: list[Rule] = [
-    exactly_one("baseModel", ("id", "path"), optional=False),
+    exactly_one("baseModel", ("id", "path")),
     Rule(
         path="baseModel.revision",
         message="revision belongs to id; a path has none",
-        cel="!has(self.baseModel.revision) || has(self.baseModel.id)",
+        cel="!has(self.revision) || has(self.id)",
         holds=lambda spec, _old: (
             present(spec, "baseModel", "revision") is None or present(spec, "baseModel", "id") is not None
         ),
+        at="baseModel",
     ),
     Rule(
         path="dataset",
@@ -94,20 +97,21 @@ _STRUCTURE: list[Rule] = [
         cel="self.method == 'merge' || has(self.dataset)",
         holds=lambda spec, _old: spec["method"] == "merge" or present(spec, "dataset") is not None,
     ),
-    exactly_one("dataset.source", ("workspace", "huggingFace", "inline"), optional=True),
-    exactly_one("dataset.evaluation.source", ("workspace", "huggingFace", "inline"), optional=True),
+    exactly_one("dataset.source", ("workspace", "huggingFace", "inline")),
+    exactly_one("dataset.evaluation.source", ("workspace", "huggingFace", "inline")),
     Rule(
         path="dataset.evaluation",
         message="set fraction or source, not both",
-        cel=f"!({has('dataset.evaluation.fraction')}) || !has(self.dataset.evaluation.source)",
+        cel="!has(self.fraction) || !has(self.source)",
         holds=_evaluation_is_one,
+        at="dataset.evaluation",
     ),
     Rule(
         path="dataset.template.custom",
         message="custom is required when name is custom, and has no meaning otherwise",
-        cel=f"!({has('dataset.template')}) || "
-        "(self.dataset.template.name == 'custom') == has(self.dataset.template.custom)",
+        cel="(has(self.name) && self.name == 'custom') == has(self.custom)",
         holds=_custom_template,
+        at="dataset.template",
     ),
     _formats_of(PREFERENCE_METHODS - {Method.KTO}, ("auto", "preference")),
     _formats_of(frozenset({Method.KTO}), ("auto", "unpaired-preference", "preference")),
@@ -122,8 +126,9 @@ _WEIGHTS: list[Rule] = [
     Rule(
         path="adapter.quantization",
         message="quantization needs adapter.type qlora",
-        cel="!has(self.adapter.quantization) || self.adapter.type == 'qlora'",
+        cel="!has(self.quantization) || self.type == 'qlora'",
         holds=lambda spec, _old: present(spec, "adapter", "quantization") is None or spec["adapter"]["type"] == "qlora",
+        at="adapter",
     ),
     *(_only_with_methods(name, methods) for name, methods in METHODS_WITH.items()),
     _not_both("hyperparameters", "warmupRatio", "warmupSteps"),
@@ -137,25 +142,26 @@ _WEIGHTS: list[Rule] = [
     Rule(
         path="hyperparameters.evaluationSteps",
         message="evaluationSteps is a share of all steps below 1, or a whole number of steps",
-        cel="!has(self.hyperparameters.evaluationSteps) || self.hyperparameters.evaluationSteps < 1.0 || "
-        "double(int(self.hyperparameters.evaluationSteps)) == self.hyperparameters.evaluationSteps",
+        cel="self < 1.0 || double(int(self)) == self",
         holds=lambda spec, _old: (
             (steps := present(spec, "hyperparameters", "evaluationSteps")) is None
             or steps < 1
             or float(steps).is_integer()
         ),
+        at="hyperparameters.evaluationSteps",
     ),
 ]
 
 _START_AND_OUTPUT: list[Rule] = [
-    exactly_one("startFrom", ("trainingJob", "adapter"), optional=True),
+    exactly_one("startFrom", ("trainingJob", "adapter")),
     Rule(
         path="startFrom.checkpoint",
         message="checkpoint belongs to trainingJob",
-        cel=f"!({has('startFrom.checkpoint')}) || has(self.startFrom.trainingJob)",
+        cel="!has(self.checkpoint) || has(self.trainingJob)",
         holds=lambda spec, _old: (
             present(spec, "startFrom", "checkpoint") is None or present(spec, "startFrom", "trainingJob") is not None
         ),
+        at="startFrom",
     ),
     Rule(
         path="startFrom",
@@ -173,8 +179,9 @@ _START_AND_OUTPUT: list[Rule] = [
         path="runtime.env",
         message=f"secrets do not belong into a manifest ({', '.join(SECRET_VARIABLES)}): put them into a Secret "
         "and name it in credentials.secretName",
-        cel="self.runtime.env.all(v, !(v.name in [" + ", ".join(f"'{name}'" for name in SECRET_VARIABLES) + "]))",
+        cel="self.all(v, !(v.name in [" + ", ".join(f"'{name}'" for name in SECRET_VARIABLES) + "]))",
         holds=_no_secret_variables,
+        at="runtime.env",
     ),
 ]
 

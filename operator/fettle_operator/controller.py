@@ -7,8 +7,8 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 
 from fettle_client.protocol import TRAINING_JOBS, ApiError, ResourceClient
@@ -33,6 +33,9 @@ from fettle_schema.names import LABEL_ENGINE, LABEL_JOB
 from fettle_schema.vocabulary import Phase
 
 _log = logging.getLogger(__name__)
+
+UNFINISHED = ",".join(f"status.phase!={phase.value}" for phase in Phase if phase.is_finished)
+"""Field selector of TrainingJobs that something may still happen to."""
 
 _RESYNC_RETRY_SECONDS = 5.0
 _FINISHED = frozenset(phase.value for phase in Phase if phase.is_finished)
@@ -94,8 +97,8 @@ class Controller:
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def run(self, workers: int | None = None) -> None:
-        """Work until `stop` or cancelled. Nothing starts before all was listed once: admission must know all jobs."""
-        while not self._stopping.is_set() and not await self._resync():
+        """Work until `stop` or cancelled. Nothing starts before all unfinished jobs are known: admission counts."""
+        while not self._stopping.is_set() and not await self._is_done(self._learn()):
             await self._pause(_RESYNC_RETRY_SECONDS)
         if not self._stopping.is_set():
             self.synced.set()
@@ -184,30 +187,50 @@ class Controller:
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def _resync_periodically(self) -> None:
+        """The first time only for what is finished: everything else was just learned."""
+        is_first = True
         while not self._stopping.is_set():
+            await self._is_done(self._resync(only_finished=is_first))
             await self._pause(self._settings.resync_seconds)
-            if not self._stopping.is_set():
-                await self._resync()
+            is_first = False
 
-    async def _resync(self) -> bool:
-        """List all jobs and look at those that may need it; False if that was not possible."""
+    async def _is_done(self, listing: Awaitable[None]) -> bool:
         try:
-            namespaces: list[str | None] = [*self._settings.watch_namespaces]
-            for namespace in namespaces or [None]:
-                listed = await self._client.list(TRAINING_JOBS, namespace)
-                keys = {_key(job) for job in listed.items}
-                for job in listed.items:
-                    self._remember(job)
-                for key in self._index.missing(keys, namespace, listed.resource_version):
-                    self._forget(key)
-                for job in sorted(listed.items, key=_was_looked_at):  # who waits for a start is not kept waiting
-                    if _may_need_a_look(job):
-                        self._look_at(_key(job))
-            await self.adapters.resync(self._settings.watch_namespaces)
+            await listing
         except ApiError as error:
             _log.warning("could not list TrainingJobs and Adapters: %s", error)
             return False
         return True
+
+    async def _learn(self) -> None:
+        """List what may have to be done next: unfinished jobs, and Adapters. Raises ApiError."""
+        for namespace in self._namespaces:
+            for job in (await self._client.list(TRAINING_JOBS, namespace, field_selector=UNFINISHED)).items:
+                self._remember(job)
+                self._look_at(_key(job))
+        await self.adapters.resync(self._settings.watch_namespaces)
+
+    async def _resync(self, *, only_finished: bool) -> None:
+        """Go through all jobs, page by page, and look at those that may need it. Raises ApiError."""
+        for namespace in self._namespaces:
+            keys: set[Key] = set()
+            version = ""
+            async with aclosing(self._client.pages(TRAINING_JOBS, namespace)) as pages:  # type: ignore[type-var]
+                async for page in pages:
+                    version = page.resource_version
+                    keys |= {_key(job) for job in page.items}
+                    for job in page.items:
+                        self._remember(job)
+                        if _has_time_to_live(job) if _is_finished(job) else not only_finished:
+                            self._look_at(_key(job))
+            for key in self._index.missing(keys, namespace, version):
+                self._forget(key)
+        if not only_finished:
+            await self.adapters.resync(self._settings.watch_namespaces)
+
+    @property
+    def _namespaces(self) -> list[str | None]:
+        return [*self._settings.watch_namespaces] or [None]
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -268,15 +291,13 @@ def _fingerprint(job: Manifest) -> int:
     return hash(json.dumps(parts, sort_keys=True, default=str))
 
 
-def _was_looked_at(job: Manifest) -> bool:
-    return bool(job.get("status"))
+def _is_finished(job: Manifest) -> bool:
+    return (job.get("status") or {}).get("phase") in _FINISHED
 
 
-def _may_need_a_look(job: Manifest) -> bool:
-    """Not the finished ones, unless they are to be deleted."""
-    is_finished = (job.get("status") or {}).get("phase") in _FINISHED
+def _has_time_to_live(job: Manifest) -> bool:
     limits = (job.get("spec") or {}).get("limits") or {}
-    return not is_finished or limits.get("ttlSecondsAfterFinished") is not None
+    return limits.get("ttlSecondsAfterFinished") is not None
 
 
 def _about(key: Key) -> dict[str, str]:

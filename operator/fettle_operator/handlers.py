@@ -6,10 +6,9 @@ from typing import Any
 
 import kopf
 
-from fettle_operator.controller import Controller
+from fettle_operator.controller import UNFINISHED, Controller
 from fettle_schema.base import GROUP, VERSION
 from fettle_schema.names import LABEL_MANAGED_BY, MANAGED_BY
-from fettle_schema.vocabulary import Phase
 
 _WATCHED = (
     (GROUP, VERSION, "trainingjobs"),
@@ -18,7 +17,6 @@ _WATCHED = (
     ("", "v1", "pods"),
 )
 _OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-_UNFINISHED = ",".join(f"status.phase!={phase.value}" for phase in Phase if phase.is_finished)
 
 
 def build_registry(controller: Controller) -> kopf.OperatorRegistry:
@@ -44,7 +42,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.persistence.diffbase_storage = _NoEssence()
     settings.networking.error_backoffs = CappedBackoffs()
     settings.queueing.error_delays = CappedBackoffs()
-    settings.watching.field_selectors[f"trainingjobs.{GROUP}"] = _UNFINISHED
+    settings.watching.field_selectors[f"trainingjobs.{GROUP}"] = UNFINISHED
     settings.watching.label_selectors["batch", "v1", "jobs"] = _OURS
     settings.watching.label_selectors["", "v1", "pods"] = _OURS
     return settings

@@ -1,7 +1,6 @@
 """The process: settings, client, leadership, Kopf and workers, and their orderly end. The table of contents."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 
 import kopf
 
+from fettle_client.garbage import collect_rarely
 from fettle_client.kubernetes import connect
 from fettle_client.protocol import ResourceClient
 from fettle_operator.controller import Controller
@@ -26,14 +26,12 @@ from fettle_operator.settings import OperatorSettings
 _log = logging.getLogger(__name__)
 
 EXIT_LEADERSHIP_LOST = 1
-_GARBAGE_THRESHOLDS = (50_000, 20, 50)
-"""Manifests are many objects and no cycles: by Python's defaults the search for cycles was a third of all work."""
 
 
 def main() -> None:
     """Run until SIGTERM, or until leadership is lost."""
     settings = OperatorSettings()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    collect_rarely()
     configure(settings.log_level, settings.log_format)
     asyncio.run(serve(settings))
 

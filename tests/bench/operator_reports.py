@@ -5,6 +5,7 @@ import json
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from fettle_client.kubernetes import KubernetesClient
@@ -21,6 +22,8 @@ from tests.support.polling import eventually
 
 REPORT_SECONDS = float(os.environ.get("REPORT_SECONDS", "90"))
 _EVERY_SECONDS = 5.0
+_FIRST_WRITES_PER_SECOND = 50
+"""As the receiver writes at most; the first step of each job is written at once, which is over before measuring."""
 _ENDINGS = 10
 _LOAD = "tests.bench.facade_load"
 
@@ -40,6 +43,8 @@ async def reports(client: KubernetesClient, found: World, pods: dict[str, Manife
             "per_second": len(reporting) / _EVERY_SECONDS,
             "seconds": REPORT_SECONDS,
         }
+        first = await run_program(_LOAD, {**plan, "seconds": _EVERY_SECONDS}, 120)
+        await asyncio.sleep(len(reporting) / _FIRST_WRITES_PER_SECOND)
         before, cpu, begin = await _status_writes(found), facade.cpu_seconds, time.monotonic()
         load = asyncio.create_task(run_program(_LOAD, plan, REPORT_SECONDS + 120))
         await asyncio.sleep(REPORT_SECONDS / 2)
@@ -49,12 +54,10 @@ async def reports(client: KubernetesClient, found: World, pods: dict[str, Manife
         written = (await _status_writes(found) - before - _ENDINGS) / seconds
         share = (facade.cpu_seconds - cpu) / seconds
     p99 = percentile(outcome["seconds"], 0.99)
-    failed = outcome["failures"]
-    spread = f"p50 {milliseconds(percentile(outcome['seconds'], 0.5))}, max {milliseconds(max(outcome['seconds']))}"
-    spread += f"; {len(failed)} failed: {failed[0]}" if failed else ""
-    count, what = len(outcome["seconds"]), f"{len(reporting)} running jobs report every 5 s: an answer"
+    what = f"{len(reporting)} running jobs report every 5 s: an answer"
     return [
-        Figure(what, f"p99 {milliseconds(p99)}", spread, count, "p99 < 50 ms", p99 < 0.05 and not failed),
+        _answers("the first report of each to a new receiver, all within 5 s: an answer", first),
+        replace(_answers(what, outcome), goal="p99 < 50 ms", is_met=p99 < 0.05 and not outcome["failures"]),
         Figure("status writes meanwhile", f"{written:.0f}/s", "", None, "at most 60/s", written <= 60),
         Figure("the receiver's CPU meanwhile", f"{share:.0%} of a core"),
         Figure("a run ends until its job has a verdict, nobody reports", f"max {max(quiet):.2f} s", "", len(quiet)),
@@ -66,6 +69,13 @@ async def reports(client: KubernetesClient, found: World, pods: dict[str, Manife
             remark=f"÷ {max(busy) / max(quiet):.2f}",
         ),
     ]
+
+
+def _answers(what: str, outcome: dict[str, Any]) -> Figure:
+    seconds, failed = outcome["seconds"], outcome["failures"]
+    spread = f"p50 {milliseconds(percentile(seconds, 0.5))}, max {milliseconds(max(seconds))}"
+    spread += f"; {len(failed)} failed: {failed[0]}" if failed else ""
+    return Figure(what, f"p99 {milliseconds(percentile(seconds, 0.99))}", spread, len(seconds))
 
 
 def _path(namespace: str, job: str) -> str:

@@ -39,7 +39,7 @@ async def restarts(
                 await rest(process)
                 peaks.append(process.peak_bytes)
     return [
-        _seconds("restart until it has listed them", ready, "", None),
+        _seconds("restart until it answers", ready, "", None),
         _seconds("restart until a job that waited has its Job", working, "< 5 s", max(working) < _GOAL_SECONDS),
         Figure(
             "memory, the most since the start", megabytes(max(peaks)), "", STARTS, "< 300 MB", max(peaks) < _GOAL_BYTES

@@ -140,6 +140,9 @@ class MemoryClient:
                         yield event
             await changed.wait()
 
+    async def pages(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[ResourceList, None]:
+        yield await self.list(kind, namespace)
+
     def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[WatchEvent | Synced, None]:
         return listed_then_watched(self, kind, namespace)
 

@@ -17,9 +17,12 @@ from fettle_schema.run import ProgressEvent
 from fettle_schema.status import Checkpoint, Progress
 from fettle_schema.vocabulary import Phase
 
-_JOBS_PER_SECOND = 50
+_WRITES_PER_SECOND = 50
+_WRITES_AT_ONCE = 50
 _URGENT_SECONDS = 1.0
 """Even urgent writes of one job keep this distance, so that a broken trainer cannot flood the API server."""
+_COUNT_SECONDS = 1.0
+"""How old the number of running jobs may be: each report asks for it, and ten thousand jobs take milliseconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +54,8 @@ class Reports:
         self._metrics = metrics or Metrics()
         self._store, self._interval_seconds, self._monotonic = store, interval_seconds, monotonic
         self._pending: dict[str, _Pending] = {}
+        self._running, self._counted_at = 0, float("-inf")
+        self._next_turn = float("-inf")
         self._listeners: list[Callable[[str], None]] = []
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
@@ -89,14 +94,18 @@ class Reports:
     @property
     def interval_seconds(self) -> float:
         """Time between two ordinary writes of one job: all running jobs together write at most 50 times a second."""
-        running = self._store.count_jobs(lambda job: job.phase is Phase.RUNNING)
-        return max(self._interval_seconds, running / _JOBS_PER_SECOND)
+        now = self._monotonic()
+        if now - self._counted_at >= _COUNT_SECONDS:
+            self._counted_at = now
+            self._running = self._store.count_jobs(lambda job: job.phase is Phase.RUNNING)
+        return max(self._interval_seconds, self._running / _WRITES_PER_SECOND)
 
     async def _write_until_clean(self, pending: _Pending) -> None:
         """One task for each job with something to write; it lingers for one interval so that rates hold."""
         while pending.is_dirty or self._remaining(pending) > 0:
             pending.wake.clear()
             if pending.is_dirty and self._remaining(pending) <= 0:
+                await asyncio.sleep(self._reserve_turn())
                 await self._write(pending)
                 continue
             with suppress(TimeoutError):
@@ -108,6 +117,12 @@ class Reports:
     def _remaining(self, pending: _Pending) -> float:
         distance = min(_URGENT_SECONDS, self.interval_seconds) if pending.is_urgent else self.interval_seconds
         return pending.written_at + distance - self._monotonic()
+
+    def _reserve_turn(self) -> float:
+        """Seconds until the next of the writes that all jobs share, urgent ones too: a thousand may start at once."""
+        now = self._monotonic()
+        self._next_turn = max(self._next_turn, now) + 1 / _WRITES_PER_SECOND
+        return max(0.0, self._next_turn - now - _WRITES_AT_ONCE / _WRITES_PER_SECOND)
 
     async def _write(self, pending: _Pending) -> None:
         pending.written_at = self._monotonic()

@@ -114,6 +114,10 @@ class LocalClient:
         finally:
             self._watchers.discard(wake)
 
+    async def pages(self, kind: ResourceKind, namespace: str | None) -> AsyncIterator[ResourceList]:
+        """See ResourceClient; there is one page."""
+        yield await self.list(kind, namespace)
+
     def observe(self, kind: ResourceKind, namespace: str | None) -> AsyncIterator[WatchEvent | Synced]:
         """See ResourceClient."""
         return listed_then_watched(self, kind, namespace)

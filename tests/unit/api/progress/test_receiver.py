@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fettle_api.resources.store import Store
 from fettle_client.protocol import PODS, TRAINING_JOBS, UnavailableError
 from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, job_directory, progress_audience
 from tests.support.facade import Facade, running_facade
@@ -83,6 +85,24 @@ async def test_many_reports_become_few_writes_and_the_last_one_counts(facade: Fa
         await post(facade, {**STEP, "step": step, "totalSteps": 50, "loss": 50.0 / step})
     await until_progress(facade, step=50, loss=1.0)
     assert writes(facade) < 20
+
+
+async def test_running_jobs_are_not_counted_for_each_report(facade: Facade, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    original = Store.count_jobs
+
+    def counted(store: Store, wanted: Any) -> int:
+        counts.append(original(store, wanted))
+        return counts[-1]
+
+    monkeypatch.setattr(Store, "count_jobs", counted)
+    begin = time.monotonic()
+    for step in range(1, 51):
+        answer = await post(facade, {**STEP, "step": step, "totalSteps": 50})
+        assert answer.status_code == 200, answer.text
+    await until_progress(facade, step=50)
+    assert counts
+    assert len(counts) <= 2 + (time.monotonic() - begin)
 
 
 async def test_a_change_of_stage_is_written_before_the_interval_is_over(tmp_path: Path) -> None:
