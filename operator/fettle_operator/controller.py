@@ -187,7 +187,7 @@ class Controller:
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def _resync_periodically(self) -> None:
-        """The first time only for what is finished: everything else was just learned."""
+        """The first time only for what is finished or new: everything else was just learned."""
         is_first = True
         while not self._stopping.is_set():
             await self._is_done(self._resync(only_finished=is_first))
@@ -220,8 +220,8 @@ class Controller:
                     version = page.resource_version
                     keys |= {_key(job) for job in page.items}
                     for job in page.items:
-                        self._remember(job)
-                        if _has_time_to_live(job) if _is_finished(job) else not only_finished:
+                        is_news = self._remember(job)
+                        if _has_time_to_live(job) if _is_finished(job) else is_news or not only_finished:
                             self._look_at(_key(job))
             for key in self._index.missing(keys, namespace, version):
                 self._forget(key)

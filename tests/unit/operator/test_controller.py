@@ -1,7 +1,7 @@
 """The loop around reconcile: what wakes it, what it survives, how it stops."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,10 +15,12 @@ from fettle_client.protocol import (
     ConflictError,
     InvalidError,
     ResourceKind,
+    ResourceList,
     UnavailableError,
 )
 from fettle_operator.controller import Controller
 from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings, training_job
+from tests.support.memory_client import MemoryClient
 from tests.support.polling import eventually
 
 
@@ -208,6 +210,21 @@ async def test_two_controllers_at_once_do_no_harm() -> None:
             world.pod_ends(0, run_result(), job=name)
         await until(lambda: {world.phase("a"), world.phase("b")} == {"Succeeded"}, "both succeeded")
     assert world.names(JOBS) == ["a-a1", "b-a1"]
+
+
+async def test_a_job_that_is_created_between_the_first_lists_is_looked_at() -> None:
+    """Its event brings no news any more when it comes."""
+
+    class Crowded(MemoryClient):
+        async def pages(self, kind: ResourceKind, namespace: str | None) -> AsyncGenerator[ResourceList, None]:
+            if not self.items(TRAINING_JOBS):
+                await self.create(TRAINING_JOBS, training_job("late"))
+            async for page in super().pages(kind, namespace):
+                yield page
+
+    world = World(client_class=Crowded)
+    async with at_work(world, resync_seconds=1000):
+        await until(lambda: world.names(JOBS) == ["late-a1"], "the Job exists")
 
 
 async def test_only_watched_namespaces_are_listed() -> None:
