@@ -36,14 +36,18 @@ class Operator:
         self.pid = pid
         self.ended = asyncio.Event()
         self._nursery = nursery
+        self._turn = asyncio.Lock()
+        self._exit_status: int | None = None
         self._descriptor = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._descriptor, self._note_end)
 
     async def kill(self) -> int:
-        """SIGKILL, unless it has ended by itself; its exit status."""
-        status = await self._nursery.order({"kill": self.pid})
-        self._note_end()
-        return status
+        """SIGKILL, unless it has ended by itself; its exit status. Two of its writes may ask for that at once."""
+        async with self._turn:
+            if self._exit_status is None:
+                self._exit_status = await self._nursery.order({"kill": self.pid})
+                self._note_end()
+            return self._exit_status
 
     def _note_end(self) -> None:
         if not self.ended.is_set():
