@@ -143,7 +143,7 @@ class Cluster:
 
     async def _workload(self, bare: Observation, namespace: str) -> Manifest | None:
         """Only asked for while Kueue holds the newest Job back; None where there is no Kueue."""
-        run = bare.run(bare.status.attempts.current) if bare.status.attempts else None
+        run = bare.newest_run
         if run is None or bare.spec.scheduling.kueue_queue is None or not run["spec"].get("suspend"):
             return None
         selector = f"{LABEL_KUEUE_JOB_UID}={run['metadata']['uid']}"

@@ -126,12 +126,14 @@ class Controller:
 
     async def reconcile_once(self, key: Key) -> bool:
         """One pass over one job; True if it changed anything. Raises ApiError."""
-        job = self._beginning.pop(key, None) or await self._cluster.find_job(key)
+        job = self._beginning.pop(key, None)
         if job is None:
-            self._forget(key)
-            return False
-        self._remember(job)
-        self._beginning.pop(key, None)
+            job = await self._cluster.find_job(key)
+            if job is None:
+                self._forget(key)
+                return False
+            self._remember(job)
+            self._beginning.pop(key, None)
         observation = await self._cluster.observe(job)
         if not observation.needs_admission:
             return await self._carry_out(observation)
@@ -187,10 +189,9 @@ class Controller:
             self.metrics.queue_depth.set(self.queue_depth)
 
     async def _resync_periodically(self) -> None:
-        """The first time only for what is finished or new: everything else was just learned."""
         is_first = True
         while not self._stopping.is_set():
-            await self._is_done(self._resync(only_finished=is_first))
+            await self._is_done(self._resync(is_first=is_first))
             await self._pause(self._settings.resync_seconds)
             is_first = False
 
@@ -210,8 +211,11 @@ class Controller:
                 self._look_at(_key(job))
         await self.adapters.resync(self._settings.watch_namespaces)
 
-    async def _resync(self, *, only_finished: bool) -> None:
-        """Go through all jobs, page by page, and look at those that may need it. Raises ApiError."""
+    async def _resync(self, *, is_first: bool) -> None:
+        """Go through all jobs, page by page, and look at those that may need it. Raises ApiError.
+
+        The first time only for what is finished or new: everything else was just learned.
+        """
         for namespace in self._namespaces:
             keys: set[Key] = set()
             version = ""
@@ -221,11 +225,12 @@ class Controller:
                     keys |= {_key(job) for job in page.items}
                     for job in page.items:
                         is_news = self._remember(job)
-                        if _has_time_to_live(job) if _is_finished(job) else is_news or not only_finished:
+                        needs_a_look = _has_time_to_live(job) if _is_finished(job) else is_news or not is_first
+                        if needs_a_look:
                             self._look_at(_key(job))
             for key in self._index.missing(keys, namespace, version):
                 self._forget(key)
-        if not only_finished:
+        if not is_first:
             await self.adapters.resync(self._settings.watch_namespaces)
 
     @property
@@ -253,8 +258,9 @@ class Controller:
 
     def _remember(self, job: Manifest) -> bool:
         """Take a manifest into the index; True if it differs in more than the receiver's fields."""
-        key, is_news = _key(job), self.is_news(job)
-        self._seen[key] = _fingerprint(job)
+        key, fingerprint = _key(job), _fingerprint(job)
+        is_news = self._seen.get(key) != fingerprint
+        self._seen[key] = fingerprint
         self._census.observe(job)
         for waiting in self._index.observe(job):
             self._look_at(waiting)

@@ -119,7 +119,7 @@ class Observation:
     @property
     def has_run(self) -> bool:
         """Whether the newest attempt has a Job."""
-        return self.status.attempts is not None and self.run(self.status.attempts.current) is not None
+        return self.newest_run is not None
 
     @property
     def is_about_to_begin(self) -> bool:
@@ -137,23 +137,23 @@ class Observation:
     @property
     def is_under_way(self) -> bool:
         """Whether the newest attempt was started and nothing of it has ended: its job depends on nothing else then."""
-        status = self.status
-        attempt = status.attempts.current if status.attempts else 0
-        run = self.run(attempt) if attempt else None
-        if run is None or not self.is_admitted:
-            return False
-        is_recorded = status.resolved is not None and status.resolved.config_digest is not None
-        return is_recorded and not self.is_ending
+        resolved = self.status.resolved
+        is_recorded = resolved is not None and resolved.config_digest is not None
+        return self.is_admitted and is_recorded and self.has_run and not self.is_ending
 
     @property
     def is_ending(self) -> bool:
         """Whether the newest attempt has a Job of which something has ended."""
-        attempt = self.status.attempts.current if self.status.attempts else 0
-        run = self.run(attempt)
-        if run is None:
+        run, attempts = self.newest_run, self.status.attempts
+        if run is None or attempts is None:
             return False
         is_over = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
-        return bool(is_over) or any(map(is_terminal, self.pods_of(attempt)))
+        return bool(is_over) or any(map(is_terminal, self.pods_of(attempts.current)))
+
+    @property
+    def newest_run(self) -> Manifest | None:
+        """The batch Job of the newest attempt."""
+        return self.run(self.status.attempts.current) if self.status.attempts else None
 
     def run(self, attempt: int) -> Manifest | None:
         """The batch Job of an attempt."""

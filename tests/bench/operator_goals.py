@@ -27,10 +27,11 @@ _SIZES = ("BURST", "ROUNDS", "JOBS", "LIVE", "IDLE_SECONDS", "REPORT_SECONDS")
 
 def main() -> None:
     """Measure all goals, print a table and write it into the report."""
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="fettle-bench-") as folder:
         scratch = Path(folder)
         with api_server(scratch / "first") as kubeconfig:
-            figures = asyncio.run(a_life(kubeconfig, scratch))
+            add(figures, asyncio.run(a_life(kubeconfig, scratch)))
         add(figures, asyncio.run(operator_burst.bursts(scratch)))
         with api_server(scratch / "second") as kubeconfig:
             figures += asyncio.run(at_scale(kubeconfig, scratch))
@@ -52,14 +53,12 @@ def trial_note() -> list[str]:
 
 async def a_life(kubeconfig: Path, scratch: Path) -> list[Figure]:
     """What one job costs."""
-    figures: list[Figure] = []
     client = await connect(str(kubeconfig))
     try:
         await install_crds(client)
-        add(figures, await operator_lives.writes(client, kubeconfig, scratch))
+        return await operator_lives.writes(client, kubeconfig, scratch)
     finally:
         await client.close()
-    return figures
 
 
 async def at_scale(kubeconfig: Path, scratch: Path) -> list[Figure]:

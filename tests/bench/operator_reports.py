@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from fettle_api.progress.reports import WRITES_PER_SECOND
 from fettle_client.kubernetes import KubernetesClient
 from fettle_client.protocol import TRAINING_JOBS, Manifest, ResourceKind
 from fettle_schema.names import progress_audience
@@ -22,8 +23,6 @@ from tests.support.polling import eventually
 
 REPORT_SECONDS = float(os.environ.get("REPORT_SECONDS", "90"))
 _EVERY_SECONDS = 5.0
-_FIRST_WRITES_PER_SECOND = 50
-"""As the receiver writes at most; the first step of each job is written at once, which is over before measuring."""
 _ENDINGS = 10
 _LOAD = "tests.bench.facade_load"
 
@@ -44,7 +43,7 @@ async def reports(client: KubernetesClient, found: World, pods: dict[str, Manife
             "seconds": REPORT_SECONDS,
         }
         first = await run_program(_LOAD, {**plan, "seconds": _EVERY_SECONDS}, 120)
-        await asyncio.sleep(len(reporting) / _FIRST_WRITES_PER_SECOND)
+        await asyncio.sleep(len(reporting) / WRITES_PER_SECOND)  # the first step of each is written at once
         before, cpu, begin = await _status_writes(found), facade.cpu_seconds, time.monotonic()
         load = asyncio.create_task(run_program(_LOAD, plan, REPORT_SECONDS + 120))
         await asyncio.sleep(REPORT_SECONDS / 2)

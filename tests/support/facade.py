@@ -14,9 +14,9 @@ from fettle_api.app import DIALECTS, create_app
 from fettle_api.files.workspace import Workspace
 from fettle_api.jobs.logs import WorkspaceLogs
 from fettle_api.settings import ApiSettings
-from fettle_client.protocol import TRAINING_JOBS, Manifest, ResourceKind
+from fettle_client.protocol import PODS, TRAINING_JOBS, Manifest, ResourceKind
 from fettle_local.store import LocalClient
-from fettle_schema.names import job_directory
+from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, job_directory, progress_audience
 from fettle_schema.validation import KINDS, admit
 from tests.support.memory_client import MemoryClient
 
@@ -85,6 +85,17 @@ class Facade:
         self.app.state.store.subscribe(lambda changed: seen.set() if changed == name else None)
         self.client.set_status(TRAINING_JOBS, name, status, NAMESPACE)
         await asyncio.wait_for(seen.wait(), 5)
+
+    def add_pod(self, name: str, job_uid: str, token: str, **changes: Any) -> None:
+        """A pod of the first attempt of `demo` with its progress token; `changes` are of the token's user."""
+        labels = {LABEL_JOB_UID: job_uid, LABEL_ATTEMPT: "1"}
+        pod = self.client.seed(PODS, {"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}})
+        extra = {
+            "authentication.kubernetes.io/pod-name": [name],
+            "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
+        }
+        user = {"username": f"system:serviceaccount:{NAMESPACE}:default", "extra": extra, **changes}
+        self.client.tokens[token] = (progress_audience(NAMESPACE, "demo", 1), user)
 
     def job_path(self, name: str) -> Path:
         """The job's directory in the workspace, made if needed."""

@@ -17,7 +17,8 @@ from fettle_schema.run import ProgressEvent
 from fettle_schema.status import Checkpoint, Progress
 from fettle_schema.vocabulary import Phase
 
-_WRITES_PER_SECOND = 50
+WRITES_PER_SECOND = 50
+"""Of all jobs together."""
 _WRITES_AT_ONCE = 50
 _URGENT_SECONDS = 1.0
 """Even urgent writes of one job keep this distance, so that a broken trainer cannot flood the API server."""
@@ -98,7 +99,7 @@ class Reports:
         if now - self._counted_at >= _COUNT_SECONDS:
             self._counted_at = now
             self._running = self._store.count_jobs(lambda job: job.phase is Phase.RUNNING)
-        return max(self._interval_seconds, self._running / _WRITES_PER_SECOND)
+        return max(self._interval_seconds, self._running / WRITES_PER_SECOND)
 
     async def _write_until_clean(self, pending: _Pending) -> None:
         """One task for each job with something to write; it lingers for one interval so that rates hold."""
@@ -121,8 +122,8 @@ class Reports:
     def _reserve_turn(self) -> float:
         """Seconds until the next of the writes that all jobs share, urgent ones too: a thousand may start at once."""
         now = self._monotonic()
-        self._next_turn = max(self._next_turn, now) + 1 / _WRITES_PER_SECOND
-        return max(0.0, self._next_turn - now - _WRITES_AT_ONCE / _WRITES_PER_SECOND)
+        self._next_turn = max(self._next_turn, now) + 1 / WRITES_PER_SECOND
+        return max(0.0, self._next_turn - now - _WRITES_AT_ONCE / WRITES_PER_SECOND)
 
     async def _write(self, pending: _Pending) -> None:
         pending.written_at = self._monotonic()

@@ -60,7 +60,6 @@ class AdapterController:
         self._cluster, self._announcer = AdapterCluster(client, settings, clock), announcer
         self._queue: WorkQueue[Look] = WorkQueue()
         self._seen: dict[Key, tuple[int, int]] = {}
-        self._known: set[Key] = set()
         self._make_engines = engines
         self._rounds: Rounds | None = None
 
@@ -69,11 +68,9 @@ class AdapterController:
         metadata = adapter["metadata"]
         key = (metadata["namespace"], metadata["name"])
         before = self._seen.pop(key, (0, 0))
-        self._known.discard(key)
         now = _fingerprints(adapter)
         if not is_deleted:
             self._seen[key] = now
-            self._known.add(key)
             if before[0] != now[0]:
                 self._queue.add(Look("Adapter", *key))
         if _concerns_engines(adapter) and (is_deleted or before[1] != now[1]):
@@ -81,7 +78,7 @@ class AdapterController:
 
     def is_known(self, key: Key) -> bool:
         """Whether an Adapter of that name was heard of and not that it is gone."""
-        return key in self._known
+        return key in self._seen
 
     def observe_child(self, child: Manifest) -> None:
         """Take in a Job that examines files, or a pod of one."""
@@ -116,7 +113,7 @@ class AdapterController:
         for namespace in watched or [None]:
             for adapter in (await self._client.list(ADAPTERS, namespace)).items:
                 metadata = adapter["metadata"]
-                self._known.add((metadata["namespace"], metadata["name"]))
+                self.observe_adapter(adapter, is_deleted=False)
                 self._queue.add(Look("Adapter", metadata["namespace"], metadata["name"]))
                 if _concerns_engines(adapter):
                     self.observe_engines(metadata["namespace"])

@@ -26,6 +26,8 @@ from tests.support.polling import eventually
 TAKEOVER_SECONDS = LEASE_SECONDS + 15.0
 """The lease, and what a busy machine adds."""
 WRITES = {1: "accepted", 2: "its ConfigMap", 3: "its Job", 4: "running", 5: "its Adapter", 6: "published", 7: "the end"}
+_SEED = 157
+"""The run begins before the first look at it, and ends long after."""
 
 
 class Line(Faults):
@@ -58,9 +60,7 @@ class Replicas:
     """Replicas in one namespace, whose user and kubelet follow a story."""
 
     def __init__(self, shared: Stage, namespace: str, folder: Path, stack: AsyncExitStack) -> None:
-        self.cast = Cast(
-            shared.client, namespace, {"a": "succeeds"}, seed=157
-        )  # its run begins before the first look at it, and ends long after
+        self.cast = Cast(shared.client, namespace, {"a": "succeeds"}, _SEED)
         self._shared, self._namespace, self._folder, self._stack = shared, namespace, folder, stack
         self._operators: dict[Line, Operator] = {}
         shared.recorder.listen(namespace, self.cast.hear)

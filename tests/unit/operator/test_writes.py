@@ -15,9 +15,20 @@ ENDING = [
 ]
 
 
-async def look(world: World, times: int = 1) -> None:
-    for _ in range(times):
+async def started() -> World:
+    """A job of which nobody has seen yet that its pod exists."""
+    world = World()
+    await world.submit()
+    for _ in range(2):
         await world.controller.reconcile_once((NAMESPACE, "demo"))
+    world.kubelet()
+    return world
+
+
+async def succeeds(world: World) -> None:
+    world.pod_ends(0, run_result())
+    await world.settle()
+    assert world.phase() == "Succeeded"
 
 
 def writes(world: World) -> list[tuple[str, str]]:
@@ -27,43 +38,29 @@ def writes(world: World) -> list[tuple[str, str]]:
 
 
 async def test_a_run_that_starts_at_once() -> None:
-    world = World()
-    await world.submit()
-    await look(world, 2)
-    world.kubelet()
+    world = await started()
     world.pods_run()
     await world.settle()
-    world.pod_ends(0, run_result())
-    await world.settle()
-    assert world.phase() == "Succeeded"
+    await succeeds(world)
     assert writes(world) == [*BEGINNING, ("apply_status", "TrainingJob"), *ENDING]
 
 
 async def test_a_run_that_waits_for_a_node_first() -> None:
-    world = World()
-    await world.submit()
-    await look(world, 2)
-    world.kubelet()
+    world = await started()
     await world.settle()
     world.pods_run()
     await world.settle()
-    world.pod_ends(0, run_result())
-    await world.settle()
+    await succeeds(world)
     assert writes(world) == [*BEGINNING, *[("apply_status", "TrainingJob")] * 2, *ENDING]
 
 
 async def test_a_run_that_is_over_before_the_first_look() -> None:
     """Its pod has ended, its Job not yet: nothing is created a second time."""
-    world = World()
-    await world.submit()
-    await look(world, 2)
-    world.kubelet()
+    world = await started()
     world.pods_run()
     world.pod_status(phase="Succeeded")
     await world.settle()
     assert [write for write in writes(world) if write[0] == "create"] == [("create", "ConfigMap"), ("create", "Job")]
     assert world.status()["reason"] == "PodsPending"
-    world.pod_ends(0, run_result())
-    await world.settle()
-    assert world.phase() == "Succeeded"
+    await succeeds(world)
     assert writes(world) == [*BEGINNING, ("apply_status", TRAINING_JOBS.kind), *ENDING]

@@ -11,7 +11,6 @@ from fettle_api.identity.token_reviews import PodTokens
 from fettle_api.resources.models import JobView
 from fettle_api.resources.views import view_job
 from fettle_client.protocol import PODS, TRAINING_JOBS, UnavailableError
-from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, progress_audience
 from tests.support.facade import Facade, running_facade
 from tests.support.fake_kubelet import training_job
 
@@ -41,14 +40,7 @@ class Gate:
 async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     async with running_facade(tmp_path) as facade:
         created = await facade.client.create(TRAINING_JOBS, training_job())
-        labels = {LABEL_JOB_UID: created["metadata"]["uid"], LABEL_ATTEMPT: "1"}
-        pod = facade.client.seed(PODS, {"metadata": {"name": "demo-a1-x", "namespace": "default", "labels": labels}})
-        extra = {
-            "authentication.kubernetes.io/pod-name": ["demo-a1-x"],
-            "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
-        }
-        user = {"username": "system:serviceaccount:default:default", "extra": extra}
-        facade.client.tokens[TOKEN] = (progress_audience("default", "demo", 1), user)
+        facade.add_pod("demo-a1-x", created["metadata"]["uid"], TOKEN)
         yield Gate(facade, view_job(created))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fettle_api.resources.store import Store
 from fettle_client.protocol import PODS, TRAINING_JOBS, UnavailableError
-from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, job_directory, progress_audience
+from fettle_schema.names import job_directory
 from tests.support.facade import Facade, running_facade
 
 TOKEN = "the-token-of-the-pod"
@@ -30,18 +30,7 @@ async def make_running_job(facade: Facade) -> None:
     manifest = {"apiVersion": "fettle.dev/v1alpha1", "kind": "TrainingJob", "metadata": metadata, "spec": SPEC}
     created = await facade.client.create(TRAINING_JOBS, manifest)
     await facade.set_status("demo", phase="Running", attempts={"current": 1})
-    add_pod(facade, "demo-a1-x", created["metadata"]["uid"])
-
-
-def add_pod(facade: Facade, name: str, job_uid: str, attempt: int = 1, token: str = TOKEN, **changes: Any) -> None:
-    labels = {LABEL_JOB_UID: job_uid, LABEL_ATTEMPT: str(attempt)}
-    pod = facade.client.seed(PODS, {"metadata": {"name": name, "namespace": "default", "labels": labels}})
-    extra = {
-        "authentication.kubernetes.io/pod-name": [name],
-        "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
-    }
-    user = {"username": "system:serviceaccount:default:default", "extra": extra, **changes}
-    facade.client.tokens[token] = (progress_audience("default", "demo", attempt), user)
+    facade.add_pod("demo-a1-x", created["metadata"]["uid"], TOKEN)
 
 
 async def post(facade: Facade, body: Any = STEP, url: str = URL, token: str = TOKEN, **options: Any) -> httpx.Response:
@@ -227,18 +216,18 @@ async def test_no_token_is_refused(facade: Facade) -> None:
 
 async def test_a_token_that_is_bound_to_no_pod_is_refused(facade: Facade) -> None:
     uid = facade.client.items(TRAINING_JOBS)[0]["metadata"]["uid"]
-    add_pod(facade, "demo-a1-y", uid, extra={})
+    facade.add_pod("demo-a1-y", uid, TOKEN, extra={})
     assert (await post(facade)).status_code == 403
 
 
 async def test_a_pod_of_another_namespace_is_refused_whatever_its_audience(facade: Facade) -> None:
     uid = facade.client.items(TRAINING_JOBS)[0]["metadata"]["uid"]
-    add_pod(facade, "demo-a1-y", uid, username="system:serviceaccount:other:default")
+    facade.add_pod("demo-a1-y", uid, TOKEN, username="system:serviceaccount:other:default")
     assert (await post(facade)).status_code == 403
 
 
 async def test_a_pod_of_another_job_is_refused(facade: Facade) -> None:
-    add_pod(facade, "stranger", "00000000-0000-0000-0000-000000000000")
+    facade.add_pod("stranger", "00000000-0000-0000-0000-000000000000", TOKEN)
     assert (await post(facade)).status_code == 403
 
 
