@@ -9,6 +9,8 @@ from tests.e2e.installation import training_job
 LABEL = "fettle-tests/fate"
 UNTIL_ASKED = "trap 'exit 85' TERM; sleep 600 & wait"
 """Runs until it is stopped; then says that a checkpoint was saved."""
+LINGERS = "trap 'sleep 1; exit 85' TERM; sleep 600 & wait"
+"""The same, but for a moment it is seen to be stopped."""
 
 _SUPERVISED = """
 import json, os, pathlib, sys

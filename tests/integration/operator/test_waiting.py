@@ -72,6 +72,16 @@ async def test_a_quota_is_waited_for(world: Namespace) -> None:
     await world.pod(job="surplus")
 
 
+async def test_a_job_that_has_no_pod_yet_is_starting(world: Namespace) -> None:
+    async with quota(world, {"pods": "0"}):
+        await world.submit("crowded")
+        status = await world.reaches("Starting", "crowded", reason="PodsPending")
+        assert status["message"] == "Job 'crowded-a1' has no running pod yet"
+        assert (await condition(world, "crowded", "PodsReady"))["reason"] == "PodsPending"
+        await world.edit("crowded", cancel=True)
+        await world.reaches("Cancelled", "crowded")
+
+
 @pytest.mark.slow
 async def test_a_job_whose_pods_are_refused_says_where_to_look(world: Namespace) -> None:
     async with quota(world, {"pods": "0"}):
