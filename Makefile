@@ -105,7 +105,7 @@ static: .venv/installed
 .PHONY: unit
 unit: .venv/installed
 	$(SAY) "unit tests"
-	@$(PYTHON) -m pytest -q tests -n 3 -m 'not trainer and not cluster and not node and not slow' $(addprefix --ignore=tests/,trainer e2e integration)
+	@$(PYTHON) -m pytest -q tests -n 3 -m 'not trainer and not cluster and not node and not slow' $(addprefix --ignore=tests/,trainer e2e integration) $(SUMMARY)
 
 .PHONY: test
 test: static machine ## all tests but the slow ones, on a real API server and a real kubelet

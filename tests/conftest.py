@@ -52,11 +52,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"left out: {what}", yellow=True)
         for reason in why:
             terminalreporter.line(f"- {reason}")
-    if target := config.getoption("--summary"):
-        write_summary(terminalreporter, Path(target))
+    target = config.getoption("--summary")
+    if target and not hasattr(config, "workerinput"):  # a process of pytest-xdist knows only its part
+        write_summary(terminalreporter, config.option.markexpr.strip(), Path(target))
 
 
-def write_summary(reporter: pytest.TerminalReporter, target: Path) -> None:
+def write_summary(reporter: pytest.TerminalReporter, marks: str, target: Path) -> None:
     counts = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
     slowest = sorted(
         (report for report in reporter.stats.get("passed", []) if report.when == "call"),
@@ -64,6 +65,8 @@ def write_summary(reporter: pytest.TerminalReporter, target: Path) -> None:
         reverse=True,
     )[:15]
     lines = [
+        "",
+        f"## Tests marked `{marks}`",
         "",
         ", ".join(f"{count} {name}" for name, count in counts.items()),
         "",
