@@ -1,10 +1,13 @@
 """The faster head gives TRL's losses and gradients, and leaves alone what it cannot do."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fettle_schema.training_job import Method
 from fettle_trainer import cpu_head
+from tests.support.built_trainer import built, settings_of
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +68,47 @@ def test_losses_and_gradients_are_those_of_trl(dtype: str, is_frozen: bool, tole
     for found, wanted in zip(gradients, expected, strict=True):
         scale = wanted.abs().max().clamp(min=1e-12)
         assert ((found - wanted).abs().max() / scale) < 2 * tolerance
+
+
+class NobodyAsks:
+    """Stands where TRL's function stands."""
+
+    @staticmethod
+    def apply(*args: Any) -> Any:
+        raise AssertionError("the slower head was used")
+
+
+def loss_and_step(trainer: Any, batch: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """The loss of a batch, and the gradient of every trained parameter."""
+    trainer.model.zero_grad()
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    trained = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
+    return loss.detach(), [parameter.grad.clone() for parameter in trained]
+
+
+@pytest.mark.parametrize("method", [Method.SFT, Method.DPO, Method.IPO, Method.KTO])
+def test_every_method_with_trls_head_is_given_the_faster_one(
+    workspace: Path, method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    import trl.kernels.chunked_logprob as kernels
+    import trl.trainer.utils as utils
+
+    settings = {**settings_of(method), "precision": "fp32"}
+    with built(workspace, method, adapter={"dropout": 0.0}, hyperparameters=settings) as trainer:
+        batch = next(iter(trainer.get_train_dataloader()))
+        original = utils._ChunkedLogProbFunction.original
+        monkeypatch.setattr(utils._ChunkedLogProbFunction, "original", NobodyAsks)
+        loss, gradients = loss_and_step(trainer, batch)
+        monkeypatch.setattr(utils, "_ChunkedLogProbFunction", original)
+        monkeypatch.setattr(utils, "_use_triton", kernels._use_triton)
+        expected_loss, expected = loss_and_step(trainer, batch)
+
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-6)
+    assert any(gradient.any() for gradient in gradients)
+    for found, wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
 
 
 def test_installed_twice_it_stands_before_the_function_of_trl() -> None:

@@ -3,7 +3,7 @@
 On a CPU TRL 1.16 projects every position through the head, prompt and padding too, and once more in the backward pass.
 Here only positions with a label are projected, and the gradient of the hidden states is formed together with the
 loss, chunk by chunk. This holds for a frozen head only; everything else goes through TRL's own function. Losses and
-gradients are the same up to rounding. `entropy` and `is_top1` of TRL's metrics are zeros: nothing of ours reads them.
+gradients are the same up to rounding. What TRL asks for only to log it is zeros: nothing of ours reads it.
 
 Two private names of `trl.trainer.utils` are replaced, in versions of TRL that were looked at; in others, nothing is.
 """
@@ -16,6 +16,7 @@ import torch
 
 KNOWN_VERSIONS = ("1.16.",)
 _NAMES = ("_use_triton", "_ChunkedLogProbFunction")
+_ONLY_LOGGED = frozenset({"entropy", "mean_logits", "is_top1"})
 _CHUNK = 256
 """Positions at once: 256 × 49,152 logits in fp32 are 50 MB."""
 
@@ -60,12 +61,12 @@ class CpuHead:
         outputs: tuple[str, ...],
     ) -> Any:
         is_trained = weight.requires_grad or (bias is not None and bias.requires_grad)
-        is_plain = not softcap and scale == 1.0 and set(outputs) <= {"log_probs", "entropy", "is_top1"}
+        is_plain = not softcap and scale == 1.0 and set(outputs) <= {"log_probs", *_ONLY_LOGGED}
         if is_trained or not is_plain or hidden.device.type != "cpu":
             return self.original.apply(hidden, weight, bias, targets, temperature, chunk_size, softcap, scale, outputs)
         log_probs = _FrozenHead.apply(hidden, weight, bias, targets, temperature)  # type: ignore[no-untyped-call]
         zeros = torch.zeros_like(log_probs, requires_grad=False)
-        return log_probs, zeros, None, None, zeros.bool()
+        return log_probs, zeros, None, zeros, zeros.bool()
 
 
 class _FrozenHead(torch.autograd.Function):
