@@ -12,6 +12,10 @@ from tests.support.built_trainer import built, settings_of
 
 @pytest.fixture(autouse=True)
 def _trl_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_trls_head(monkeypatch)
+
+
+def use_trls_head(monkeypatch: pytest.MonkeyPatch) -> None:
     import trl.kernels.chunked_logprob as kernels
     import trl.trainer.utils as utils
 
@@ -78,7 +82,7 @@ class NobodyAsks:
         raise AssertionError("the slower head was used")
 
 
-def loss_and_step(trainer: Any, batch: dict[str, Any]) -> tuple[Any, list[Any]]:
+def loss_and_gradients_of(trainer: Any, batch: dict[str, Any]) -> tuple[Any, list[Any]]:
     """The loss of a batch, and the gradient of every trained parameter."""
     trainer.model.zero_grad()
     loss = trainer.compute_loss(trainer.model, batch)
@@ -92,18 +96,16 @@ def test_every_method_with_trls_head_is_given_the_faster_one(
     workspace: Path, method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
-    import trl.kernels.chunked_logprob as kernels
     import trl.trainer.utils as utils
 
     settings = {**settings_of(method), "precision": "fp32"}
     with built(workspace, method, adapter={"dropout": 0.0}, hyperparameters=settings) as trainer:
         batch = next(iter(trainer.get_train_dataloader()))
-        original = utils._ChunkedLogProbFunction.original
-        monkeypatch.setattr(utils._ChunkedLogProbFunction, "original", NobodyAsks)
-        loss, gradients = loss_and_step(trainer, batch)
-        monkeypatch.setattr(utils, "_ChunkedLogProbFunction", original)
-        monkeypatch.setattr(utils, "_use_triton", kernels._use_triton)
-        expected_loss, expected = loss_and_step(trainer, batch)
+        with monkeypatch.context() as faster:
+            faster.setattr(utils._ChunkedLogProbFunction, "original", NobodyAsks)
+            loss, gradients = loss_and_gradients_of(trainer, batch)
+        use_trls_head(monkeypatch)
+        expected_loss, expected = loss_and_gradients_of(trainer, batch)
 
     torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-6)
     assert any(gradient.any() for gradient in gradients)
