@@ -86,10 +86,6 @@ class Controller:
         if LABEL_ENGINE in labels:
             self.adapters.observe_engines(metadata["namespace"])
 
-    def is_news(self, job: Manifest) -> bool:
-        """Whether a TrainingJob differs from what was seen last in more than the receiver's fields."""
-        return self._seen.get(_key(job)) != _fingerprint(job)
-
     def enqueue(self, kind: str, namespace: str, name: str) -> None:
         """Look at a job soon; other kinds are not counted here."""
         if kind == "TrainingJob":
