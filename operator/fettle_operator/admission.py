@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fettle_operator.plan import Key
 from fettle_operator.settings import QueueLimits
 from fettle_schema.reasons import Reason
 
 _RANK = {"high": 0, "normal": 1, "low": 2}
-
-Key = tuple[str, str]
-"""Namespace and name of a TrainingJob."""
 
 
 class Place(StrEnum):

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fettle_client.protocol import EVENTS, AlreadyExistsError, ApiError, ResourceClient
-from fettle_operator.admission import Key
 from fettle_operator.events import build_event
 from fettle_operator.logs import fields
-from fettle_operator.plan import Manifest
+from fettle_operator.plan import Key, Manifest, key_of
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Announcer:
         """Post its phase soon, in place of what the same event would have said and was not posted yet. No I/O."""
         if self._is_enabled:
             event = build_event(subject, self._clock())
-            self._unposted[event["metadata"]["namespace"], event["metadata"]["name"]] = event
+            self._unposted[key_of(event)] = event
             self._news.set()
 
     async def run(self) -> None:

@@ -73,7 +73,7 @@ def follow(draft: Draft) -> None:
         return
     pods, attempt = draft.observation.pods_of(draft.attempt), draft.attempt
     own_command = draft.spec.runtime.command is not None
-    _note_creation(draft)
+    note_creation(draft)
     verdict = judge(run, pods, draft.now, draft.patience, attempt=attempt, brings_own_command=own_command)
     _resolve(draft, run_config_of(draft), run)
     if draft.observation.status.checkpoints:
@@ -96,7 +96,7 @@ def follow(draft: Draft) -> None:
             _again(draft, verdict)
 
 
-def _note_creation(draft: Draft) -> None:
+def note_creation(draft: Draft) -> None:
     """The status is written when there is something to say about what was created: here."""
     if not is_job_created(draft.status.conditions):
         message = f"attempt {draft.attempt} was created"

@@ -8,9 +8,8 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fettle_operator.admission import Key
 from fettle_operator.metrics import Metrics
-from fettle_operator.plan import Manifest
+from fettle_operator.plan import Key, Manifest, key_of
 from fettle_schema.vocabulary import ConditionType, Phase
 
 
@@ -32,7 +31,7 @@ class Census(Collector):
 
     def observe(self, job: Manifest) -> None:
         """Take in one manifest; the first step of a job that was known without one is timed."""
-        key = (job["metadata"]["namespace"], job["metadata"]["name"])
+        key = key_of(job)
         before, after = self._jobs.get(key), _entry(job)
         self._jobs[key] = after
         if before is not None and after.has_step and not before.has_step:

@@ -5,13 +5,12 @@ from datetime import datetime
 
 from fettle_client import protocol
 from fettle_client.protocol import InvalidError, NotFoundError, ResourceClient, ResourceKind
-from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.builders.run_config import adapter_name
 from fettle_operator.children import create, create_child, find, typed
 from fettle_operator.kueue import LABEL_JOB_UID as LABEL_KUEUE_JOB_UID
 from fettle_operator.observation import Observation
-from fettle_operator.plan import Manifest, Plan
+from fettle_operator.plan import Key, Manifest, Plan, key_of
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, attempt_name, service_name
 
@@ -48,8 +47,16 @@ class Cluster:
         self._clock = clock
         self._is_adapter_known = is_adapter_known
         self._claims_seen_at: dict[str, datetime] = {}
-        self._begun: set[str] = set()
+        self._begun: dict[Key, str] = {}
         """Uids of jobs whose first Job was created here; their status does not say so yet."""
+
+    def has_begun(self, job: Manifest) -> bool:
+        """Whether its first Job was created here, though its status does not say so yet."""
+        return self._begun.get(key_of(job)) == str(job["metadata"]["uid"])
+
+    def forget(self, key: Key) -> None:
+        """The job does not exist any more."""
+        self._begun.pop(key, None)
 
     async def find_job(self, key: Key) -> Manifest | None:
         """The job as it is now; None if it does not exist."""
@@ -60,9 +67,10 @@ class Cluster:
         """What the next step of a job depends on. Blind where a first attempt is only to be created: that it was, by an
         operator that died, shows in its names being taken."""
         observation = Observation(job)
-        if not job.get("status"):  # nothing was made for it, or the same is made again and found to be there
+        if not job.get("status") and not observation.is_asked_to_stop:
+            # Nothing was made for it, or the same is made again and found to be there.
             return await self._with_surroundings(observation, job["metadata"]["namespace"])
-        if observation.is_about_to_begin and observation.uid not in self._begun:
+        if observation.is_about_to_begin and not self.has_begun(job):
             return await self._with_surroundings(observation.but(is_blind=True), job["metadata"]["namespace"])
         return await self.observe_all(job)
 
@@ -90,7 +98,7 @@ class Cluster:
         for manifest in plan.create:
             await self._create(manifest, metadata["uid"])
         if observation.is_blind and plan.create:
-            self._begun.add(metadata["uid"])
+            self._begun[key_of(observation.job)] = metadata["uid"]
         for manifest in plan.replace:
             await self._client.replace(_KINDS[manifest["kind"]], manifest)
         if plan.adapter_status is not None:
@@ -106,7 +114,7 @@ class Cluster:
             )
         if plan.status is None:
             return None
-        self._begun.discard(metadata["uid"])
+        self.forget(key_of(observation.job))
         return await self._client.apply_status(
             protocol.TRAINING_JOBS,
             metadata["name"],

@@ -13,7 +13,6 @@ from datetime import datetime
 
 from fettle_client.protocol import TRAINING_JOBS, ApiError, ResourceClient
 from fettle_operator.adapters.controller import AdapterController, build_engine_client
-from fettle_operator.admission import Key
 from fettle_operator.announcer import Announcer
 from fettle_operator.census import Census
 from fettle_operator.children import NameTakenError, RefusedError
@@ -22,7 +21,7 @@ from fettle_operator.job_metrics import record_change
 from fettle_operator.logs import fields
 from fettle_operator.metrics import Metrics
 from fettle_operator.observation import Observation, operator_fields, parse_status
-from fettle_operator.plan import Manifest, Plan
+from fettle_operator.plan import Key, Manifest, Plan, key_of
 from fettle_operator.queue_index import QueueIndex
 from fettle_operator.reconcile import reconcile
 from fettle_operator.serving.visits import EngineCalls
@@ -204,7 +203,7 @@ class Controller:
         for namespace in self._namespaces:
             for job in (await self._client.list(TRAINING_JOBS, namespace, field_selector=UNFINISHED)).items:
                 self._remember(job)
-                self._look_at(_key(job))
+                self._look_at(key_of(job))
         await self.adapters.resync(self._settings.watch_namespaces)
 
     async def _resync(self, *, is_first: bool) -> None:
@@ -218,12 +217,12 @@ class Controller:
             async with aclosing(self._client.pages(TRAINING_JOBS, namespace)) as pages:  # type: ignore[type-var]
                 async for page in pages:
                     version = page.resource_version
-                    keys |= {_key(job) for job in page.items}
+                    keys |= {key_of(job) for job in page.items}
                     for job in page.items:
                         is_news = self._remember(job)
                         needs_a_look = _has_time_to_live(job) if _is_finished(job) else is_news or not is_first
                         if needs_a_look:
-                            self._look_at(_key(job))
+                            self._look_at(key_of(job))
             for key in self._index.missing(keys, namespace, version):
                 self._forget(key)
         if not is_first:
@@ -241,11 +240,9 @@ class Controller:
             return
 
     def _observe_job(self, job: Manifest, *, is_deleted: bool) -> None:
-        key = _key(job)
+        key = key_of(job)
         if is_deleted:
-            self._seen.pop(key, None)
-            self._beginning.pop(key, None)
-            self._census.forget(key)
+            self._drop(key)
             for waiting in self._index.observe(job, is_deleted=True):
                 self._look_at(waiting)
             self._look_at(key)
@@ -254,7 +251,7 @@ class Controller:
 
     def _remember(self, job: Manifest) -> bool:
         """Take a manifest into the index; True if it differs in more than the receiver's fields."""
-        key, fingerprint = _key(job), _fingerprint(job)
+        key, fingerprint = key_of(job), _fingerprint(job)
         is_news = self._seen.get(key) != fingerprint
         self._seen[key] = fingerprint
         self._census.observe(job)
@@ -262,7 +259,7 @@ class Controller:
             self._look_at(waiting)
         if self._index.is_newest(job):
             self._beginning.pop(key, None)
-            if Observation(job).is_to_be_started:
+            if Observation(job).is_to_be_started and not self._cluster.has_begun(job):
                 self._beginning[key] = job
         return is_news
 
@@ -271,15 +268,15 @@ class Controller:
         self._queue.add(key, is_urgent=key in self._beginning)
 
     def _forget(self, key: Key) -> None:
-        self._seen.pop(key, None)
-        self._beginning.pop(key, None)
-        self._census.forget(key)
+        self._drop(key)
         for waiting in self._index.remove(key):
             self._look_at(waiting)
 
-
-def _key(job: Manifest) -> Key:
-    return job["metadata"]["namespace"], job["metadata"]["name"]
+    def _drop(self, key: Key) -> None:
+        self._seen.pop(key, None)
+        self._beginning.pop(key, None)
+        self._census.forget(key)
+        self._cluster.forget(key)
 
 
 def _attempt(job: Manifest) -> int:

@@ -122,6 +122,12 @@ class Observation:
         return self.newest_run is not None
 
     @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether its user wants nothing of it to run."""
+        spec = self.job.get("spec") or {}
+        return bool(spec.get("suspend") or spec.get("cancel"))
+
+    @property
     def is_about_to_begin(self) -> bool:
         """Whether its first attempt is numbered and not created, as far as is written down: only its Job may exist."""
         is_first = self.status.attempts is not None and self.status.attempts.current == 1

@@ -6,6 +6,14 @@ from typing import Any, Literal
 Manifest = dict[str, Any]
 """A finished resource as JSON values."""
 
+Key = tuple[str, str]
+"""Namespace and name of a resource."""
+
+
+def key_of(resource: Manifest) -> Key:
+    """What queues and indices know it by."""
+    return resource["metadata"]["namespace"], resource["metadata"]["name"]
+
 
 @dataclass(frozen=True)
 class Deletion:

@@ -5,8 +5,8 @@ Manifests may arrive late (a watch lags behind our own writes): an older resourc
 
 from itertools import islice
 
-from fettle_operator.admission import Decision, Key, Place, QueuedJob, decide
-from fettle_operator.plan import Manifest
+from fettle_operator.admission import Decision, Place, QueuedJob, decide
+from fettle_operator.plan import Key, Manifest, key_of
 from fettle_operator.settings import QueueLimits
 from fettle_schema.names import ANNOTATION_CREATED_AT
 from fettle_schema.reasons import Reason
@@ -29,7 +29,7 @@ class QueueIndex:
     def observe(self, job: Manifest, is_deleted: bool = False) -> list[Key]:
         """Take in one manifest; returns the waiting jobs that should look again because of it."""
         metadata = job["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(job)
         if self._is_stale(key, metadata, is_deleted):
             return []
         before = self._jobs.pop(key, None)
@@ -47,7 +47,7 @@ class QueueIndex:
         """Whether nothing newer of that name was observed."""
         metadata = job["metadata"]
         seen = (metadata.get("uid", ""), _number(metadata.get("resourceVersion")))
-        return self._versions.get((metadata["namespace"], metadata["name"])) == seen
+        return self._versions.get(key_of(job)) == seen
 
     def decision(self, key: Key, limits: QueueLimits) -> Decision | None:
         """What the queue says about a job; None if it does not wait."""
@@ -127,7 +127,7 @@ def entry(job: Manifest) -> QueuedJob | None:
         return None
     annotations = metadata.get("annotations") or {}
     return QueuedJob(
-        key=(metadata["namespace"], metadata["name"]),
+        key=key_of(job),
         queue=scheduling.get("queue") or "default",
         place=Place.HOLDING if holds else Place.WAITING,
         priority=scheduling.get("priority") or "normal",

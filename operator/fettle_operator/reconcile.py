@@ -6,7 +6,7 @@ from datetime import datetime
 from fettle_operator import conditions
 from fettle_operator.acceptance import adapter_conflict, invalidity, obstacle
 from fettle_operator.accounting import active_seconds, close_interval, running_since
-from fettle_operator.attempts import follow, prepare, start
+from fettle_operator.attempts import follow, note_creation, prepare, start
 from fettle_operator.draft import Draft
 from fettle_operator.endings import cancelled, end
 from fettle_operator.observation import Observation
@@ -30,6 +30,21 @@ def reconcile(observation: Observation, now: datetime, settings: OperatorSetting
     for step in _STEPS:
         if step(draft):
             break
+    plan = draft.finish()
+    return _noted(observation, now, settings) if plan.delete and _is_unnoted(observation) else plan
+
+
+def _is_unnoted(observation: Observation) -> bool:
+    """Whether the newest attempt has a Job and the status does not say so."""
+    attempts = observation.status.attempts
+    is_attempt = attempts is not None and attempts.current > PREFLIGHT_ATTEMPT and observation.has_run
+    return is_attempt and not conditions.is_job_created(observation.status.conditions)
+
+
+def _noted(observation: Observation, now: datetime, settings: OperatorSettings) -> Plan:
+    """Only that: after a crash between the deletion of its Job and the status the same attempt would be made again."""
+    draft = Draft(observation, now, settings)
+    note_creation(draft)
     return draft.finish()
 
 
@@ -94,7 +109,6 @@ def _suspend(draft: Draft) -> bool:
         return False
     pods = draft.observation.pods_of(draft.attempt)
     if not draft.stop_run():
-        _note_run(draft)
         message = "the run is asked to save a checkpoint and stop"
         draft.set(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
         return True
@@ -106,12 +120,6 @@ def _suspend(draft: Draft) -> bool:
     draft.set(ConditionType.ADMITTED, "False", Reason.SUSPENDED, message)
     draft.set(ConditionType.SUSPENDED, "True", Reason.SUSPENDED, message)
     return True
-
-
-def _note_run(draft: Draft) -> None:
-    """A crash may have kept it from being written down that this attempt was created: it is not created again."""
-    if draft.attempt and draft.run is not None and not conditions.is_job_created(draft.status.conditions):
-        draft.set(ConditionType.PODS_READY, "False", Reason.SUSPENDED)
 
 
 def _resume(draft: Draft) -> None:

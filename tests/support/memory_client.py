@@ -86,6 +86,11 @@ class MemoryClient:
         """From now on a watch from an older version is answered with 410."""
         self._store.forget_history()
 
+    @property
+    def history(self) -> list[Change]:
+        """Every change since `forget_history`."""
+        return self._store.history
+
     def items(self, kind: ResourceKind, namespace: str | None = None) -> list[Manifest]:
         """Everything of a kind, sorted by namespace and name, without a recorded call."""
         return [

@@ -7,10 +7,9 @@ from datetime import datetime
 from fettle_client import protocol
 from fettle_client.protocol import ConflictError, ResourceClient
 from fettle_operator.adapters.observation import AdapterObservation, is_current
-from fettle_operator.admission import Key
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.children import create_child, find, typed
-from fettle_operator.plan import Manifest, Plan
+from fettle_operator.plan import Key, Manifest, Plan
 from fettle_operator.serving.views import ServingView
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_ADAPTER_UID, examination_name

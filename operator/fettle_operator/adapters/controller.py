@@ -14,12 +14,11 @@ from fettle_client.protocol import ADAPTERS, ResourceClient
 from fettle_operator.adapters.cluster import AdapterCluster
 from fettle_operator.adapters.observation import AdapterObservation, has_finalizer, parse_adapter_status
 from fettle_operator.adapters.reconcile import reconcile_adapter
-from fettle_operator.admission import Key
 from fettle_operator.announcer import Announcer
 from fettle_operator.children import RefusedError
 from fettle_operator.logs import fields
 from fettle_operator.metrics import Metrics
-from fettle_operator.plan import Manifest, Plan
+from fettle_operator.plan import Key, Manifest, Plan, key_of
 from fettle_operator.serving.rounds import Rounds
 from fettle_operator.serving.visits import EngineCalls
 from fettle_operator.settings import OperatorSettings
@@ -65,8 +64,7 @@ class AdapterController:
 
     def observe_adapter(self, adapter: Manifest, *, is_deleted: bool) -> None:
         """Take in one Adapter; what has not changed since is not looked at. Fast, no I/O."""
-        metadata = adapter["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = key_of(adapter)
         before = self._seen.pop(key, (0, 0))
         now = _fingerprints(adapter)
         if not is_deleted:
@@ -112,11 +110,11 @@ class AdapterController:
         watched: list[str | None] = [*namespaces]
         for namespace in watched or [None]:
             for adapter in (await self._client.list(ADAPTERS, namespace)).items:
-                metadata = adapter["metadata"]
+                key = key_of(adapter)
                 self.observe_adapter(adapter, is_deleted=False)
-                self._queue.add(Look("Adapter", metadata["namespace"], metadata["name"]))
+                self._queue.add(Look("Adapter", *key))
                 if _concerns_engines(adapter):
-                    self.observe_engines(metadata["namespace"])
+                    self.observe_engines(key[0])
 
     async def look(self, look: Look) -> bool:
         """One pass; True if it changed anything. Raises ApiError."""

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from fettle_operator import conditions
 from fettle_operator.adapters.examination import is_fresh
 from fettle_operator.adapters.observation import has_finalizer, is_current, parse_adapter_status
-from fettle_operator.admission import Key
-from fettle_operator.plan import Manifest
+from fettle_operator.plan import Key, Manifest, key_of
 from fettle_operator.serving.pods import label_selector
 from fettle_operator.settings import OperatorSettings
 from fettle_schema.adapter import AdapterSpec, AdapterStatus
@@ -68,7 +67,7 @@ def candidate(adapter: Manifest, now: datetime, settings: OperatorSettings) -> C
         return None
     instances = status.instances or []
     return Candidate(
-        key=(metadata["namespace"], metadata["name"]),
+        key=key_of(adapter),
         uid=metadata["uid"],
         created=metadata["creationTimestamp"],
         wish=wish,

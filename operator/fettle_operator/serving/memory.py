@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fettle_operator.admission import Key
+from fettle_operator.plan import Key
 from fettle_operator.serving.candidates import Candidate
 from fettle_operator.serving.decisions import Listing, own_path
 from fettle_operator.serving.pods import EnginePod

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from fettle_client.protocol import ADAPTERS, PODS, ResourceClient
-from fettle_operator.admission import Key
 from fettle_operator.children import find
-from fettle_operator.plan import Manifest
+from fettle_operator.plan import Key, Manifest
 from fettle_operator.serving.candidates import Candidate, Wish, candidate
 from fettle_operator.serving.memory import NamespaceMemory, PodKey
 from fettle_operator.serving.pods import EnginePod, engine_pod, may_hold_adapters

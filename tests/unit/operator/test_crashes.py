@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, Manifest
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, Manifest, UnavailableError
 from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings
 from tests.support.memory_client import MemoryClient
 
@@ -139,6 +139,34 @@ async def is_suspended_then_cancelled(world: World) -> None:
 
 
 @pytest.mark.parametrize("dies_before", [False, True])
+async def test_a_suspension_before_anybody_noted_the_run_survives_a_crash(dies_before: bool) -> None:
+    await at_each_write(is_suspended_at_once, dies_before, first=2)
+
+
+async def is_suspended_at_once(world: World) -> None:
+    await world.submit()
+    while "demo-a1" not in world.names(JOBS):
+        try:
+            await world.controller.reconcile_once((NAMESPACE, "demo"))
+        except Crash:
+            world.new_controller()
+    await world.edit(suspend=True)
+    await survive(world)
+    world.pods_stop()
+    await survive(world)
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
+    await world.edit(suspend=False)
+    await survive(world)
+    world.pods_run(2)
+    await survive(world)
+    world.pod_ends(0, run_result(), attempt=2)
+    await survive(world)
+    assert world.phase() == "Succeeded"
+    made = [c.after["metadata"]["name"] for c in world.client.history if c.kind == JOBS and c.type == "ADDED"]
+    assert made == ["demo-a1", "demo-a2"]
+
+
+@pytest.mark.parametrize("dies_before", [False, True])
 async def test_a_queue_never_runs_more_than_it_may_after_a_crash(dies_before: bool) -> None:
     await at_each_write(three_share_one_place, dies_before, first=4, queues={"default": {"maxRunning": 1}})
 
@@ -188,3 +216,19 @@ async def test_a_run_that_was_not_written_down_before_a_suspension_is_not_create
     await world.edit(suspend=False)
     await world.settle()
     assert world.names(JOBS) == ["demo-a2"]
+
+
+async def test_a_preflight_that_was_not_written_down_is_stopped_before_its_job_is_suspended() -> None:
+    world = World()
+    await world.submit(preflight="always")
+    world.client.fail_next("apply_status", UnavailableError(503, "ServiceUnavailable", "try later"), TRAINING_JOBS)
+    with pytest.raises(UnavailableError):
+        await world.controller.reconcile_once((NAMESPACE, "demo"))
+    assert (world.status(), world.names(JOBS)) == ({}, ["demo-a0"])
+    world.kubelet()
+    await world.edit(suspend=True)
+    await world.settle()
+    assert world.phase() == "Pending"
+    world.pods_stop()
+    await world.settle()
+    assert (world.phase(), world.names(JOBS)) == ("Suspended", [])

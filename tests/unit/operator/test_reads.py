@@ -53,6 +53,19 @@ async def test_a_job_that_is_suspended_before_it_begins_is_looked_at_whole() -> 
     assert (world.phase(), world.names(JOBS)) == ("Suspended", [])
 
 
+async def test_a_job_that_has_begun_is_read_before_anything_else_is_made_for_it() -> None:
+    world = World()
+    await world.submit()
+    await reads(world)
+    admitted = world.client.item(TRAINING_JOBS, "demo", NAMESPACE)
+    assert admitted is not None
+    await reads(world)
+    world.controller.observe_event("MODIFIED", admitted)  # the watch repeats what we wrote
+    await world.client.delete(TRAINING_JOBS, "demo", NAMESPACE)
+    assert await reads(world) == [("get", "TrainingJob")]
+    assert world.names(JOBS) == []
+
+
 async def test_a_claim_that_was_seen_is_looked_for_again_after_a_while() -> None:
     world = World()
     await world.submit()
