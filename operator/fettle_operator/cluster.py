@@ -48,10 +48,10 @@ class Cluster:
         self._is_adapter_known = is_adapter_known
         self._claims_seen_at: dict[str, datetime] = {}
         self._begun: dict[Key, str] = {}
-        """Uids of jobs whose first Job was created here; their status does not say so yet."""
+        """Uids of jobs whose first Job was created here, or may have been; their status does not say so yet."""
 
     def has_begun(self, job: Manifest) -> bool:
-        """Whether its first Job was created here, though its status does not say so yet."""
+        """Whether its first Job was created here, or may have been, though its status does not say so yet."""
         return self._begun.get(key_of(job)) == str(job["metadata"]["uid"])
 
     def forget(self, key: Key) -> None:
@@ -95,10 +95,10 @@ class Cluster:
         for deletion in plan.delete:
             kind = _KINDS[deletion.kind]
             await self._client.delete(kind, deletion.name, namespace, deletion.uid, deletion.propagation)
-        for manifest in plan.create:
-            await self._create(manifest, metadata["uid"])
         if observation.is_blind and plan.create:
             self._begun[key_of(observation.job)] = metadata["uid"]
+        for manifest in plan.create:
+            await self._create(manifest, metadata["uid"])
         for manifest in plan.replace:
             await self._client.replace(_KINDS[manifest["kind"]], manifest)
         if plan.adapter_status is not None:
@@ -114,7 +114,8 @@ class Cluster:
             )
         if plan.status is None:
             return None
-        self.forget(key_of(observation.job))
+        if not observation.is_blind:
+            self.forget(key_of(observation.job))
         return await self._client.apply_status(
             protocol.TRAINING_JOBS,
             metadata["name"],

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID
+from fettle_schema.names import LABEL_ATTEMPT, LABEL_JOB_UID, PREFLIGHT_ATTEMPT
 
 Manifest = dict[str, Any]
 
@@ -56,13 +56,26 @@ def violations(history: Sequence[Change], accepted: dict[str, Expected], max_run
     changes = sorted(history, key=lambda change: change.version)
     found: list[str] = []
     for name, expected in accepted.items():
-        of_job = [change for change in changes if change.kind == "TrainingJob" and change.uid == expected.uid]
-        found += [f"{name}: {problem}" for problem in _problems_of_job(of_job, expected)]
-        found += [f"{name}: {problem}" for problem in _problems_of_runs(changes, of_job, expected.uid)]
+        found += [f"{name}: {problem}" for problem in _problems_of_job(_of_job(changes, expected.uid), expected)]
         found += [f"{name}: {problem}" for problem in _problems_of_adapters(changes, expected)]
+    return found + broken_rules(changes, {name: expected.uid for name, expected in accepted.items()}, max_running)
+
+
+def broken_rules(history: Sequence[Change], uids: dict[str, str], max_running: int | None = None) -> list[str]:
+    """What must not happen to any job, whatever was expected of it; `uids` are those of jobs, by what to call them."""
+    changes = sorted(history, key=lambda change: change.version)
+    found: list[str] = []
+    for name, uid in uids.items():
+        of_job = _of_job(changes, uid)
+        found += [f"{name}: {problem}" for problem in _changed_verdicts(of_job)]
+        found += [f"{name}: {problem}" for problem in _problems_of_runs(changes, of_job, uid)]
     if max_running is not None:
         found += _problems_of_queue(changes, max_running)
     return found
+
+
+def _of_job(changes: Sequence[Change], uid: str) -> list[Change]:
+    return [change for change in changes if change.kind == "TrainingJob" and change.uid == uid]
 
 
 def _problems_of_job(of_job: Sequence[Change], expected: Expected) -> Iterator[str]:
@@ -78,7 +91,6 @@ def _problems_of_job(of_job: Sequence[Change], expected: Expected) -> Iterator[s
     wanted = (expected.phase, expected.attempts, expected.failures, expected.preemptions)
     if ended != wanted:
         yield f"phase, attempts, failures and preemptions are {ended}, not {wanted}: {status.get('message')}"
-    yield from _changed_verdicts(of_job)
 
 
 def _changed_verdicts(of_job: Sequence[Change]) -> Iterator[str]:
@@ -97,12 +109,16 @@ def _changed_verdicts(of_job: Sequence[Change]) -> Iterator[str]:
 
 
 def _problems_of_runs(changes: Sequence[Change], of_job: Sequence[Change], uid: str) -> Iterator[str]:
+    """Of a job that exists: what is made for one that was deleted a moment ago is collected at once."""
     created: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
+        if change.uid == uid and change.type == "DELETED":
+            break
         if change.kind == "Job" and change.type == "ADDED" and _label(change, LABEL_JOB_UID) == uid:
             created[_label(change, LABEL_ATTEMPT)].append(change)
     for attempt, runs in created.items():
-        if len({run.uid for run in runs}) > 1:
+        is_repeatable = attempt == str(PREFLIGHT_ATTEMPT)
+        if not is_repeatable and len({run.uid for run in runs}) > 1:
             yield f"attempt {attempt} has {len(runs)} Jobs"
     ended_at = next((change.version for change in of_job if _status(change).get("phase") in FINISHED), None)
     for run in (run for runs in created.values() for run in runs):
@@ -112,9 +128,15 @@ def _problems_of_runs(changes: Sequence[Change], of_job: Sequence[Change], uid: 
 
 
 def _overlaps(changes: Sequence[Change], uid: str) -> Iterator[str]:
-    """Two attempts at once would write into one workspace."""
+    """Two attempts at once would write into one workspace, and a job that rests holds no GPU."""
     live: dict[str, str] = {}
+    before = None
     for change in changes:
+        if change.uid == uid and change.type != "DELETED":
+            phase = _status(change).get("phase")
+            if live and phase in (*FINISHED, "Suspended") and before != phase:
+                yield f"it is {phase} while attempts {sorted(set(live.values()))} run, at version {change.version}"
+            before = phase
         if change.kind != "Pod" or _label(change, LABEL_JOB_UID) != uid:
             continue
         if change.type == "DELETED" or _status(change).get("phase") in ("Succeeded", "Failed"):
@@ -143,17 +165,23 @@ def _problems_of_adapters(changes: Sequence[Change], expected: Expected) -> Iter
 
 
 def _problems_of_queue(changes: Sequence[Change], max_running: int) -> Iterator[str]:
-    """A job holds its place from its first Job until it has no unfinished Job any more."""
+    """A job holds its place from its first attempt until it has no unfinished Job any more, has ended or is deleted."""
     running: dict[str, str] = {}
+    over: set[str] = set()
     for change in changes:
-        if change.kind != "Job":
+        if change.kind == "TrainingJob" and (change.type == "DELETED" or _status(change).get("phase") in FINISHED):
+            over.add(change.uid)
+            running = {run: job for run, job in running.items() if job != change.uid}
+        job = _label(change, LABEL_JOB_UID)
+        if change.kind != "Job" or job in over or _label(change, LABEL_ATTEMPT) == str(PREFLIGHT_ATTEMPT):
             continue
         if change.type == "DELETED" or _is_ended(change):
             running.pop(change.uid, None)
             continue
-        running[change.uid] = _label(change, LABEL_JOB_UID)
+        running[change.uid] = job
         if len(set(running.values())) > max_running and change.type == "ADDED":
-            yield f"{len(set(running.values()))} jobs ran at once in a queue of {max_running}"
+            count = len(set(running.values()))
+            yield f"{count} jobs ran at once in a queue of {max_running}, at version {change.version}"
 
 
 def _is_ended(run: Change) -> bool:

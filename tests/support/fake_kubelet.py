@@ -109,17 +109,17 @@ class World:
     def kubelet(self) -> None:
         """Make the pods of Jobs that have none."""
         for run in self.client.items(JOBS):
-            labels, spec = run["metadata"]["labels"], run["spec"]
+            spec = run["spec"]
             is_over = run["metadata"].get("deletionTimestamp") or (run.get("status") or {}).get("conditions")
             if is_over or spec.get("suspend") or self._pods(run["metadata"]["name"]):
                 continue
             for index in range(spec["parallelism"]):
-                self._make_pod(run, f"{run['metadata']['name']}-{index}", labels)
+                self.make_pod(run, f"{run['metadata']['name']}-{index}")
 
     def pods_run(self, attempt: int = 1, job: str = "demo") -> None:
         """All pods of an attempt start their container."""
         for pod in self._pods(f"{job}-a{attempt}"):
-            self._set_pod(pod, "Running", {"running": {"startedAt": self.stamp()}})
+            self.set_pod(pod, "Running", {"running": {"startedAt": self.stamp()}})
 
     def pod_ends(
         self, exit_code: int, message: Any = None, attempt: int = 1, job: str = "demo", index: int = 0, **state: Any
@@ -136,7 +136,7 @@ class World:
             "finishedAt": self.stamp(),
             **state,
         }
-        self._set_pod(pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated})
+        self.set_pod(pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated})
         self.job_ends("Failed" if exit_code else "Complete", run_name)
 
     def job_ends(self, condition: str, run_name: str = "demo-a1") -> None:
@@ -165,6 +165,31 @@ class World:
     def stamp(self) -> str:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def make_pod(self, run: Manifest, name: str) -> None:
+        """What the Job controller does."""
+        metadata = run["metadata"]
+        assert {LABEL_JOB, LABEL_ATTEMPT} <= set(metadata["labels"])
+        owner = {"kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+        self.client.seed(
+            PODS,
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": NAMESPACE,
+                    "labels": run["spec"]["template"]["metadata"]["labels"],
+                    "ownerReferences": [owner],
+                    "finalizers": [GRACE],
+                },
+                "spec": run["spec"]["template"]["spec"],
+                "status": {"phase": "Pending"},
+            },
+        )
+
+    def set_pod(self, pod: Manifest, phase: str, state: Manifest) -> None:
+        """What the kubelet reports."""
+        status = {**pod["status"], "phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
+        self.client.set_status(PODS, pod["metadata"]["name"], status, NAMESPACE)
+
     # What a test looks at.
 
     def status(self, name: str = "demo") -> Manifest:
@@ -191,29 +216,6 @@ class World:
 
     def _pods(self, run_name: str) -> list[Manifest]:
         return [pod for pod in self.client.items(PODS) if pod["metadata"]["name"].rsplit("-", 1)[0] == run_name]
-
-    def _make_pod(self, run: Manifest, name: str, labels: Manifest) -> None:
-        metadata = run["metadata"]
-        assert {LABEL_JOB, LABEL_ATTEMPT} <= set(labels)
-        owner = {"kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
-        self.client.seed(
-            PODS,
-            {
-                "metadata": {
-                    "name": name,
-                    "namespace": NAMESPACE,
-                    "labels": run["spec"]["template"]["metadata"]["labels"],
-                    "ownerReferences": [owner],
-                    "finalizers": [GRACE],
-                },
-                "spec": run["spec"]["template"]["spec"],
-                "status": {"phase": "Pending"},
-            },
-        )
-
-    def _set_pod(self, pod: Manifest, phase: str, state: Manifest) -> None:
-        status = {**pod["status"], "phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
-        self.client.set_status(PODS, pod["metadata"]["name"], status, NAMESPACE)
 
 
 def _admit(kind: ResourceKind, manifest: Manifest, live: Manifest | None) -> Manifest:

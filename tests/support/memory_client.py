@@ -65,6 +65,10 @@ class MemoryClient:
         """The next calls of `verb` (for `kind`) raise `error`; with `after`, once the write is done."""
         self._faults.extend(_Fault(verb, error, kind, after) for _ in range(times))
 
+    def forget_faults(self) -> None:
+        """No call fails any more."""
+        self._faults.clear()
+
     def seed(self, kind: ResourceKind, manifest: Manifest) -> Manifest:
         """Create or overwrite as it is, status included and unchecked: as a kubelet or another controller would."""
         key = self._store.key_of(kind, manifest)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.history import Change, Expected, violations
+from tests.faults.history import Change, Expected, broken_rules, violations
 
 JOB = "uid-of-a"
 EXPECTED = Expected(JOB, "Succeeded", attempts=2, failures=1, preemptions=0)
@@ -106,5 +106,22 @@ def test_a_failure_that_was_decided_on_stands_before_the_verdict_is_written() ->
 def test_a_queue_that_runs_too_many_is_found() -> None:
     labels = {"fettle.dev/training-job-uid": "uid-of-b", "fettle.dev/attempt": "1"}
     other = change(7, "Job", "b-a1", "Job-b", "ADDED", labels=labels, status={})
-    assert problems(*good(), other, max_running=1) == ["2 jobs ran at once in a queue of 1"]
+    assert problems(*good(), other, max_running=1) == ["2 jobs ran at once in a queue of 1, at version 7"]
     assert problems(*good(), other, max_running=2) == []
+
+
+def test_a_job_that_rests_while_its_pods_run_is_found() -> None:
+    too_early = [change for change in good() if change.version not in (9, 10)]
+    assert problems(*too_early) == ["a: it is Succeeded while attempts ['2'] run, at version 13"]
+    suspended = job(8, "Suspended")
+    assert problems(*good(), suspended) == ["a: it is Suspended while attempts ['2'] run, at version 8"]
+
+
+def test_what_is_made_for_a_job_that_was_just_deleted_counts_for_nothing() -> None:
+    gone = job(14, "Succeeded", "DELETED", message="done")
+    orphan = child(15, "Job", 2, uid="another")
+    assert broken_rules([*good(), gone, orphan], {"a": JOB}, max_running=1) == []
+    assert broken_rules([*good(), orphan], {"a": JOB}) == [
+        "a: attempt 2 has 2 Jobs",
+        "a: Job a-a2 was created after the verdict",
+    ]
