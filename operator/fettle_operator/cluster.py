@@ -5,6 +5,7 @@ from datetime import datetime
 
 from fettle_client import protocol
 from fettle_client.protocol import InvalidError, NotFoundError, ResourceClient, ResourceKind
+from fettle_operator import preflight
 from fettle_operator.builders.metadata import is_owned_by
 from fettle_operator.builders.run_config import adapter_name
 from fettle_operator.children import create, create_child, find, typed
@@ -12,7 +13,7 @@ from fettle_operator.kueue import LABEL_JOB_UID as LABEL_KUEUE_JOB_UID
 from fettle_operator.observation import Observation
 from fettle_operator.plan import Key, Manifest, Plan, key_of
 from fettle_operator.settings import OperatorSettings
-from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, attempt_name, service_name
+from fettle_schema.names import FIELD_MANAGER_OPERATOR, LABEL_JOB_UID, PREFLIGHT_ATTEMPT, attempt_name, service_name
 
 _KINDS: dict[str, ResourceKind] = {
     kind.kind: kind
@@ -82,7 +83,8 @@ class Cluster:
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
         bare = Observation(job, tuple(typed(runs.items, protocol.JOBS)), tuple(typed(pods.items, protocol.PODS)))
-        return await self._with_surroundings(bare, namespace)
+        children, foreign = await self._names_in_use(bare, namespace)
+        return await self._with_surroundings(bare.but(children=children, foreign=foreign), namespace)
 
     async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
         """Carry out a plan, status last. Returns the job as it then is, if its status was written.
@@ -132,11 +134,8 @@ class Cluster:
             return bare
         if bare.is_under_way:
             return bare.but(workload=await self._workload(bare, namespace))
-        children, foreign = await self._names_in_use(bare, namespace)
         start = bare.job["spec"].get("startFrom") or {}
         return bare.but(
-            children=children,
-            foreign=foreign,
             adapter=await self._adapter(bare, namespace),
             has_claim=await self._has_claim(namespace),
             source_job=await self._find(protocol.TRAINING_JOBS, start.get("trainingJob"), namespace),
@@ -180,8 +179,11 @@ class Cluster:
         self, bare: Observation, namespace: str
     ) -> tuple[frozenset[tuple[str, str]], tuple[Manifest, ...]]:
         """Which children of the newest attempt exist, ours and not ours; only asked before its Job exists."""
-        attempt = bare.status.attempts.current if bare.status.attempts else 0
-        if bare.is_blind or attempt == 0 or bare.run(attempt) is not None:
+        if bare.is_finished or not bare.has_readable_spec:
+            return frozenset(), ()
+        attempt = bare.status.attempts.current if bare.status.attempts else PREFLIGHT_ATTEMPT
+        is_made = attempt > PREFLIGHT_ATTEMPT or preflight.is_wanted(bare.spec)
+        if not is_made or bare.run(attempt) is not None:
             return frozenset(), ()
         child_name = attempt_name(bare.name, attempt)
         wanted = [(protocol.JOBS, child_name), (protocol.CONFIG_MAPS, child_name)]

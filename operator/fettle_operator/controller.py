@@ -137,16 +137,16 @@ class Controller:
         async with nullcontext() if limits.is_unlimited else self._queue_locks[queue]:
             return await self._carry_out(observation.but(admission=self._index.decision(key, limits)))
 
-    async def _carry_out(self, observation: Observation) -> bool:
+    async def _carry_out(self, observation: Observation, *, is_whole: bool = False) -> bool:
         plan = reconcile(observation, self._clock(), self._settings)
         if observation.is_blind and not plan.create:
-            return await self._carry_out(await self._cluster.observe_all(observation.job))
+            return await self._look_at_all(observation)
         try:
             written = await self._cluster.apply(observation, plan)
         except NameTakenError:
-            if not observation.is_blind:
+            if is_whole:
                 raise
-            return await self._carry_out(await self._cluster.observe_all(observation.job))
+            return await self._look_at_all(observation)
         except RefusedError as error:
             observation = observation.but(refusal=error.refusal)
             plan = reconcile(observation, self._clock(), self._settings)
@@ -155,6 +155,9 @@ class Controller:
             self._report(observation, written, plan.restart_cause)
         self._schedule(observation, plan)
         return not plan.is_empty
+
+    async def _look_at_all(self, observation: Observation) -> bool:
+        return await self._carry_out(await self._cluster.observe_all(observation.job), is_whole=True)
 
     def _schedule(self, observation: Observation, plan: Plan) -> None:
         key = (observation.job["metadata"]["namespace"], observation.name)

@@ -70,7 +70,8 @@ def _create(draft: Draft) -> None:
     if observation.refusal is not None:
         return refused(draft, observation.refusal)
     if is_held_back(draft):
-        return None if draft.status.failure else _wait(draft, "")
+        held = draft.find(ConditionType.RUNNING)
+        return None if draft.status.failure else _wait(draft, held.message if held is not None else "")
     config_map = build_config_map(observation.job, run_config_of(draft))
     if not _exists(observation, config_map["metadata"]["name"]):
         draft.plan.create.append(config_map)

@@ -108,13 +108,15 @@ async def test_what_an_earlier_job_of_the_name_has_left_is_waited_for(world: Nam
     await world.pod(job="again")
 
 
-async def test_a_name_that_is_somebody_elses_is_left_to_them(world: Namespace) -> None:
-    taken = {"metadata": {"name": "taken-a1", "namespace": world.name}, "data": {"theirs": "yes"}}
+@pytest.mark.parametrize(("preflight", "attempt"), [("skip", 1), ("always", 0)])
+async def test_a_name_that_is_somebody_elses_is_left_to_them(world: Namespace, preflight: str, attempt: int) -> None:
+    job, name = f"taken-{preflight}", f"taken-{preflight}-a{attempt}"
+    taken = {"metadata": {"name": name, "namespace": world.name}, "data": {"theirs": "yes"}}
     await world.client.create(CONFIG_MAPS, taken)
-    await world.submit("taken")
-    status = await world.reaches("Failed", "taken", reason="NameConflict")
-    assert status["message"] == "ConfigMap 'taken-a1' exists already and does not belong to this job."
-    assert (await world.client.get(CONFIG_MAPS, "taken-a1", world.name))["data"] == {"theirs": "yes"}
+    await world.submit(job, preflight=preflight)
+    status = await world.reaches("Failed", job, reason="NameConflict")
+    assert status["message"] == f"ConfigMap {name!r} exists already and does not belong to this job."
+    assert (await world.client.get(CONFIG_MAPS, name, world.name))["data"] == {"theirs": "yes"}
 
 
 async def test_an_adapter_that_is_somebody_elses_ends_the_job_before_it_runs(world: Namespace) -> None:

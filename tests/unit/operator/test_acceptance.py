@@ -59,19 +59,20 @@ async def test_a_spec_that_cannot_be_read_fails_too() -> None:
     assert world.status()["failure"]["code"] == "ConfigurationInvalid"
 
 
-async def test_a_foreign_resource_in_the_way_is_a_name_conflict() -> None:
+@pytest.mark.parametrize(("preflight", "taken"), [("skip", "demo-a1"), ("always", "demo-a0")])
+async def test_a_foreign_resource_in_the_way_is_a_name_conflict(preflight: str, taken: str) -> None:
     world = World()
-    world.client.seed(JOBS, _foreign_job({}))
-    await world.submit()
+    world.client.seed(JOBS, _foreign_job(taken, {}))
+    await world.submit(preflight=preflight)
     await world.settle("demo")
     assert world.status()["failure"]["code"] == "NameConflict"
-    assert "demo-a1" in world.status()["message"]
+    assert taken in world.status()["message"]
 
 
 async def test_leftovers_of_an_earlier_job_of_the_name_are_waited_for() -> None:
     world = World()
     owner = {"kind": "TrainingJob", "name": "demo", "uid": "an-older-one"}
-    world.client.seed(JOBS, _foreign_job({"ownerReferences": [owner]}))
+    world.client.seed(JOBS, _foreign_job("demo-a1", {"ownerReferences": [owner]}))
     await world.submit()
     await world.settle("demo")
     assert (world.phase(), world.status()["reason"]) == ("Starting", "WaitingForCleanup")
@@ -80,6 +81,19 @@ async def test_leftovers_of_an_earlier_job_of_the_name_are_waited_for() -> None:
     assert world.status()["reason"] == "PodPending"
 
 
-def _foreign_job(metadata: dict[str, Any]) -> dict[str, Any]:
-    name = {"name": "demo-a1", "namespace": NAMESPACE, "labels": {}, **metadata}
-    return {"metadata": name, "spec": {"suspend": True, "parallelism": 1}}
+async def test_leftovers_of_an_earlier_preflight_are_waited_for() -> None:
+    world = World()
+    owner = {"kind": "TrainingJob", "name": "demo", "uid": "an-older-one"}
+    world.client.seed(JOBS, _foreign_job("demo-a0", {"ownerReferences": [owner]}))
+    await world.submit(preflight="always")
+    await world.settle("demo")
+    assert (world.phase(), world.status()["reason"]) == ("Pending", "Preflight")
+    assert "waiting until Job 'demo-a0' of an earlier job of this name is removed" in world.status()["message"]
+    await world.client.delete(JOBS, "demo-a0", NAMESPACE)
+    await world.settle()
+    assert "pod 'demo-a0-0' is starting" in world.status()["message"]
+
+
+def _foreign_job(name: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": {}, **metadata}
+    return {"metadata": metadata, "spec": {"suspend": True, "parallelism": 1}}

@@ -25,8 +25,11 @@ _USUAL_FATES = {
     "InfrastructureError",
     "NoProgress",
 }
+_QUEUES: tuple[dict[str, int], ...] = ({}, {"maxRunning": 1}, {"maxRunning": 2}, {"maxGpus": 2})
 _SPECS: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.3, {"resources": {"gpusPerNode": 0, "nodes": 2}}),
+    (0.3, {"resources": {"gpusPerNode": 1}}),
+    (0.1, {"resources": {"gpusPerNode": 1, "nodes": 2}}),
     (0.3, {"preflight": "always"}),
     (0.2, {"suspend": True}),
     (0.3, {"output": {"onConflict": "newVersion"}}),
@@ -51,9 +54,10 @@ class RandomLife:
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
-        self.max_running = self.draw.choice((None, 1, 2))
-        limits = {"queues": {"default": {"maxRunning": self.max_running}}} if self.max_running else {}
-        options = settings(retry_backoff_seconds=self.draw.choice((0, 10)), lost_pod_seconds=1e6, **limits)
+        limits = self.draw.choice(_QUEUES)
+        self.max_running = limits.get("maxRunning")
+        backoff = self.draw.choice((0, 10))
+        options = settings(retry_backoff_seconds=backoff, lost_pod_seconds=1e6, queues={"default": limits})
         self.world = World(options, client_class=CrashingClient)
         self.names = ["a", "b", "c"][: self.draw.choice((1, 2, 3))]
         self.cluster = RandomCluster(self.world, self.draw)
