@@ -64,27 +64,29 @@ class Cluster:
         namespace, name = key
         return await self._find(protocol.TRAINING_JOBS, name, namespace)
 
-    async def observe(self, job: Manifest) -> Observation:
+    async def observe(self, bare: Observation) -> Observation:
         """What the next step of a job depends on. Blind where a first attempt is only to be created: that it was, by an
         operator that died, shows in its names being taken."""
-        observation = Observation(job)
-        if not job.get("status") and not observation.is_asked_to_stop:
+        namespace = bare.job["metadata"]["namespace"]
+        if not bare.job.get("status") and not bare.is_asked_to_stop:
             # Nothing was made for it, or the same is made again and found to be there.
-            return await self._with_surroundings(observation, job["metadata"]["namespace"])
-        if observation.is_about_to_begin and not self.has_begun(job):
-            return await self._with_surroundings(observation.but(is_blind=True), job["metadata"]["namespace"])
-        return await self.observe_all(job)
+            return await self._with_surroundings(bare, namespace)
+        if bare.is_about_to_begin and not self.has_begun(bare.job):
+            return await self._with_surroundings(bare.but(is_blind=True), namespace)
+        return await self.observe_all(bare)
 
-    async def observe_all(self, job: Manifest) -> Observation:
+    async def observe_all(self, bare: Observation) -> Observation:
         """The same with all runs, pods and children."""
-        namespace = job["metadata"]["namespace"]
-        selector = f"{LABEL_JOB_UID}={job['metadata']['uid']}"
+        namespace = bare.job["metadata"]["namespace"]
+        selector = f"{LABEL_JOB_UID}={bare.uid}"
         # Jobs first: pods that are older than the end of their Job would not show how it ended.
         runs = await self._client.list(protocol.JOBS, namespace, label_selector=selector)
         pods = await self._client.list(protocol.PODS, namespace, label_selector=selector)
-        bare = Observation(job, tuple(typed(runs.items, protocol.JOBS)), tuple(typed(pods.items, protocol.PODS)))
-        children, foreign = await self._names_in_use(bare, namespace)
-        return await self._with_surroundings(bare.but(children=children, foreign=foreign), namespace)
+        whole = bare.but(
+            runs=tuple(typed(runs.items, protocol.JOBS)), pods=tuple(typed(pods.items, protocol.PODS)), is_blind=False
+        )
+        children, foreign = await self._names_in_use(whole, namespace)
+        return await self._with_surroundings(whole.but(children=children, foreign=foreign), namespace)
 
     async def apply(self, observation: Observation, plan: Plan) -> Manifest | None:
         """Carry out a plan, status last. Returns the job as it then is, if its status was written.

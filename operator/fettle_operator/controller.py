@@ -61,7 +61,7 @@ class Controller:
         self._census = Census(self.metrics, clock)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._seen: dict[Key, int] = {}
-        self._beginning: dict[Key, Manifest] = {}
+        self._beginning: dict[Key, Observation] = {}
         """Jobs that are to be started, as they were last seen: each is read once, so a burst asks for none again."""
         self._queue_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stopping = asyncio.Event()
@@ -121,15 +121,15 @@ class Controller:
 
     async def reconcile_once(self, key: Key) -> bool:
         """One pass over one job; True if it changed anything. Raises ApiError."""
-        job = self._beginning.pop(key, None)
-        if job is None:
+        bare = self._beginning.pop(key, None)
+        if bare is None:
             job = await self._cluster.find_job(key)
             if job is None:
                 self._forget(key)
                 return False
             self._remember(job)
-            self._beginning.pop(key, None)
-        observation = await self._cluster.observe(job)
+            bare = self._beginning.pop(key, None) or Observation(job)
+        observation = await self._cluster.observe(bare)
         if not observation.needs_admission:
             return await self._carry_out(observation)
         queue = observation.queue
@@ -157,7 +157,7 @@ class Controller:
         return not plan.is_empty
 
     async def _look_at_all(self, observation: Observation) -> bool:
-        return await self._carry_out(await self._cluster.observe_all(observation.job), is_whole=True)
+        return await self._carry_out(await self._cluster.observe_all(observation), is_whole=True)
 
     def _schedule(self, observation: Observation, plan: Plan) -> None:
         key = (observation.job["metadata"]["namespace"], observation.name)
@@ -260,11 +260,17 @@ class Controller:
         self._census.observe(job)
         for waiting in self._index.observe(job):
             self._look_at(waiting)
-        if self._index.is_newest(job):
+        bare = Observation(job)
+        if self._index.is_newest(job) and not self._will_be_started(bare):
             self._beginning.pop(key, None)
-            if Observation(job).is_to_be_started and not self._cluster.has_begun(job):
-                self._beginning[key] = job
+            if bare.is_to_be_started and not self._cluster.has_begun(job):
+                self._beginning[key] = bare
         return is_news
+
+    def _will_be_started(self, bare: Observation) -> bool:
+        """Whether this very version waits to be started: the watch repeats what we wrote."""
+        known = self._beginning.get(key_of(bare.job))
+        return known is not None and known.version == bare.version
 
     def _look_at(self, key: Key) -> None:
         """Jobs that are to be started go first: a thousand new ones do not wait for the second look at each other."""

@@ -67,6 +67,11 @@ class Observation:
         return str(self.job["metadata"]["uid"])
 
     @property
+    def version(self) -> tuple[str, str]:
+        """What tells it from every other job, and from itself at another time."""
+        return self.uid, str(self.job["metadata"]["resourceVersion"])
+
+    @property
     def generation(self) -> int:
         """Generation of its spec."""
         return int(self.job["metadata"].get("generation", 0))

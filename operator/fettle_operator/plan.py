@@ -55,7 +55,8 @@ class Plan:
     requeue_after_seconds: float | None = None
     """When to look again although nothing happened."""
     settle_seconds: float | None = None
-    """For how long not to look again, whatever happens: one look then sees what became of all that was created."""
+    """For how long not to look again, whatever happens: one look then sees what became of all that was created. Longer
+    while other jobs wait to be started."""
 
     def look_again(self, seconds: float) -> None:
         """Look again after `seconds`, or earlier if something else asked for that."""

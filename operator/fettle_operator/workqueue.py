@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 _MAX_URGENT_IN_A_ROW = 8
+_MAX_HOLDS = 10
 
 
 class WorkQueue(Generic[K]):
@@ -57,11 +58,14 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_later(seconds, self._fire, key)
 
     def hold(self, key: K, seconds: float) -> None:
-        """Handle the key in `seconds` and not before, whoever adds it meanwhile; called while it is handled."""
+        """Handle the key in `seconds` and not before, whoever adds it meanwhile; called while it is handled.
+
+        While urgent keys wait it is held again, up to ten times in all.
+        """
         if self._is_closed or key in self._held:
             return
         self._dirty.pop(key, None)
-        self._held[key] = asyncio.get_running_loop().call_later(seconds, self._let_go, key)
+        self._hold(key, seconds, _MAX_HOLDS)
 
     def retry(self, key: K) -> float:
         """Handle the key again after its back-off, which doubles each time; returns the wait in seconds."""
@@ -124,7 +128,13 @@ class WorkQueue(Generic[K]):
                 waiter.set_result(None)
                 return
 
-    def _let_go(self, key: K) -> None:
+    def _hold(self, key: K, seconds: float, holds: int) -> None:
+        self._held[key] = asyncio.get_running_loop().call_later(seconds, self._let_go, key, seconds, holds - 1)
+
+    def _let_go(self, key: K, seconds: float, holds: int) -> None:
+        if self._urgent and holds > 0:
+            self._hold(key, seconds, holds)
+            return
         del self._held[key]
         self.add(key)
 

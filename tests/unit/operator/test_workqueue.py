@@ -3,6 +3,7 @@
 import asyncio
 
 from fettle_operator.workqueue import WorkQueue
+from tests.support.polling import eventually
 
 
 async def test_a_key_is_held_once() -> None:
@@ -65,6 +66,35 @@ async def test_what_is_held_is_not_handled_before_its_time_whoever_adds_it() -> 
     assert await asyncio.wait_for(queue.get(), 30) == "a"
     queue.done("a")
     assert len(queue) == 0
+    queue.close()
+
+
+async def test_a_held_key_is_held_again_while_urgent_ones_wait_but_not_for_ever() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.hold("a", 0.02)
+    queue.done("a")
+    queue.add("urgent", is_urgent=True)
+    queue.add_after("b", 0.1)
+
+    async def all_are_ready() -> bool:
+        return len(queue) == 3
+
+    await eventually(all_are_ready, "the held key is let go", every_seconds=0.01)
+    assert [await queue.get() for _ in range(3)] == ["urgent", "b", "a"]
+    queue.close()
+
+
+async def test_a_held_key_is_let_go_once_no_urgent_one_waits() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.hold("a", 0.02)
+    queue.done("a")
+    queue.add("urgent", is_urgent=True)
+    assert await queue.get() == "urgent"
+    assert await asyncio.wait_for(queue.get(), 30) == "a"
     queue.close()
 
 
