@@ -3,6 +3,7 @@
 The controller is driven one pass at a time; engines are dictionaries behind the port that the real client implements.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,8 @@ class FakeEngine:
     failing: set[str] = field(default_factory=set)
     """Names that it fails to load."""
     is_silent: bool = False
+    gate: asyncio.Event | None = None
+    """Loading takes until it is set."""
     list_calls: int = 0
     changes: list[tuple[str, str, str]] = field(default_factory=list)
     """What was asked of it: load, replace or unload, name, path."""
@@ -82,6 +85,8 @@ class FakeEngines:
     async def load(self, url: str, key: str | None, name: str, path: str, *, replaces: bool) -> None:
         engine = self._find(url, key)
         engine.changes.append(("replace" if replaces else "load", name, path))
+        if engine.gate is not None:
+            await engine.gate.wait()
         if engine.refusal is not None:
             raise EngineRefusesError(engine.refusal)
         if name in engine.failing:

@@ -108,7 +108,9 @@ def _report_unwanted(draft: AdapterDraft, serving: ServingView | None) -> None:
 
 
 def _is_nowhere(serving: ServingView | None) -> bool:
-    return serving is not None and all(one.is_known and one.path is None for one in serving.instances)
+    if serving is None or not serving.is_unwanted:
+        return False
+    return all(one.is_known and one.path is None for one in serving.instances)
 
 
 def _record_instances(draft: AdapterDraft, serving: ServingView | None, is_wanted: bool) -> None:

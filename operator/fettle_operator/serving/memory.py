@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fettle_operator.plan import Key
-from fettle_operator.serving.candidates import Candidate
+from fettle_operator.serving.candidates import Candidate, Wish
 from fettle_operator.serving.decisions import Listing, own_path
 from fettle_operator.serving.pods import EnginePod
 from fettle_operator.serving.views import InstanceView, Problem, ServingView
@@ -63,7 +63,8 @@ class NamespaceMemory:
 
     def view(self, candidate: Candidate, pods: Sequence[EnginePod]) -> ServingView:
         """What one Adapter gets to see of these pods."""
-        return ServingView(tuple(self._instance(candidate, self.pods[pod.key]) for pod in pods))
+        instances = tuple(self._instance(candidate, self.pods[pod.key]) for pod in pods)
+        return ServingView(instances, is_unwanted=candidate.wish is Wish.UNLOAD)
 
     def _instance(self, candidate: Candidate, memory: PodMemory) -> InstanceView:
         pod, before = memory.pod, candidate.seen.get(memory.pod.uid)

@@ -35,3 +35,6 @@ class ServingView:
     """All engine pods of one Adapter."""
 
     instances: tuple[InstanceView, ...] = ()
+    is_unwanted: bool = False
+    """Whether the round was to unload it: only then does it tell of what pods have under any name of the Adapter, and
+    nobody has begun to load it since."""
