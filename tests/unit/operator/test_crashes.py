@@ -7,47 +7,11 @@ from typing import Any
 
 import pytest
 
-from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, Manifest, UnavailableError
+from fettle_client.protocol import ADAPTERS, CONFIG_MAPS, JOBS, TRAINING_JOBS, UnavailableError
+from tests.support.crashing_client import Crash, CrashingClient
 from tests.support.fake_kubelet import NAMESPACE, World, run_result, settings
-from tests.support.memory_client import MemoryClient
 
 MAX_WRITES = 80
-
-
-class Crash(BaseException):
-    """SIGKILL."""
-
-
-class CrashingClient(MemoryClient):
-    """Dies right after one of its writes, or right before it."""
-
-    writes = 0
-    dies_at = 0
-    dies_before = False
-
-    async def create(self, *args: Any, **options: Any) -> Manifest:
-        manifest: Manifest = await self._write(super().create, *args, **options)
-        return manifest
-
-    async def replace(self, *args: Any, **options: Any) -> Manifest:
-        manifest: Manifest = await self._write(super().replace, *args, **options)
-        return manifest
-
-    async def apply_status(self, *args: Any, **options: Any) -> Manifest:
-        manifest: Manifest = await self._write(super().apply_status, *args, **options)
-        return manifest
-
-    async def delete(self, *args: Any, **options: Any) -> None:
-        await self._write(super().delete, *args, **options)
-
-    async def _write(self, write: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
-        self.writes += 1
-        if self.writes == self.dies_at and self.dies_before:
-            raise Crash
-        answer = await write(*args, **options)
-        if self.writes == self.dies_at:
-            raise Crash
-        return answer
 
 
 def crashing_world(write: int, dies_before: bool, **options: Any) -> tuple[World, CrashingClient]:

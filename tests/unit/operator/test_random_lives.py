@@ -7,10 +7,10 @@ import pytest
 
 from fettle_client.protocol import TRAINING_JOBS, ApiError, Manifest, UnavailableError
 from tests.faults.history import FINISHED, Change, broken_rules
+from tests.support.crashing_client import Crash, CrashingClient
 from tests.support.fake_kubelet import NAMESPACE, World, settings
 from tests.support.memory_client import Verb
 from tests.support.random_cluster import RandomCluster
-from tests.unit.operator.test_crashes import Crash, CrashingClient
 
 SEEDS = range(120)
 MORE_SEEDS = range(120, 720)
