@@ -69,6 +69,10 @@ class MemoryClient:
         """No call fails any more."""
         self._faults.clear()
 
+    def collect_orphans(self) -> None:
+        """What the garbage collector does with resources that were made after their owner was gone."""
+        self._store.collect_orphans()
+
     def seed(self, kind: ResourceKind, manifest: Manifest) -> Manifest:
         """Create or overwrite as it is, status included and unchecked: as a kubelet or another controller would."""
         key = self._store.key_of(kind, manifest)

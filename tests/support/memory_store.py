@@ -161,6 +161,12 @@ class MemoryStore:
                     self.delete(child, foreground=True)
             self._finish_foreground(key)
 
+    def collect_orphans(self) -> None:
+        """Delete what names owners of which none is there."""
+        for key, record in list(self.records.items()):
+            if _owner_uids(record.manifest) and not self._has_owner(record) and key in self.records:
+                self.delete(key, foreground=False)
+
     def _remove(self, key: Key, foreground: bool) -> None:
         record = self.records.pop(key)
         self._record_change(record.kind, "DELETED", record.manifest, copy_json(record.manifest))

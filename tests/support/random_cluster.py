@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 
-from fettle_client.protocol import CONFIG_MAPS, JOBS, PODS, TRAINING_JOBS, Manifest
+from fettle_client.protocol import JOBS, PODS, Manifest
 from fettle_schema.names import LABEL_ATTEMPT, PREFLIGHT_ATTEMPT
 from tests.support.fake_kubelet import NAMESPACE, World, run_result
 
@@ -83,13 +83,7 @@ class RandomCluster:
             await self._delete(pod)
 
     async def collects_orphans(self) -> None:
-        """The garbage collector deletes what belongs to a TrainingJob or Job that is gone."""
-        client = self._world.client
-        owners = {item["metadata"]["uid"] for kind in (TRAINING_JOBS, JOBS) for item in client.items(kind)}
-        for kind in (JOBS, CONFIG_MAPS, PODS):
-            for item in client.items(kind):
-                if item["metadata"]["ownerReferences"][0]["uid"] not in owners:
-                    await client.delete(kind, item["metadata"]["name"], NAMESPACE)
+        self._world.client.collect_orphans()
 
     async def lets_all_succeed(self) -> None:
         """One round of everything, with trainers that reach their goal."""

@@ -69,13 +69,18 @@ async def test_what_is_held_is_not_handled_before_its_time_whoever_adds_it() -> 
     queue.close()
 
 
-async def test_a_held_key_is_held_again_while_urgent_ones_wait_but_not_for_ever() -> None:
+async def holding_one_while_another_is_urgent() -> WorkQueue[str]:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
     await queue.get()
     queue.hold("a", 0.02)
     queue.done("a")
     queue.add("urgent", is_urgent=True)
+    return queue
+
+
+async def test_a_held_key_is_held_again_while_urgent_ones_wait_but_not_for_ever() -> None:
+    queue = await holding_one_while_another_is_urgent()
     queue.add_after("b", 0.1)
 
     async def all_are_ready() -> bool:
@@ -87,12 +92,7 @@ async def test_a_held_key_is_held_again_while_urgent_ones_wait_but_not_for_ever(
 
 
 async def test_a_held_key_is_let_go_once_no_urgent_one_waits() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("a")
-    await queue.get()
-    queue.hold("a", 0.02)
-    queue.done("a")
-    queue.add("urgent", is_urgent=True)
+    queue = await holding_one_while_another_is_urgent()
     assert await queue.get() == "urgent"
     assert await asyncio.wait_for(queue.get(), 30) == "a"
     queue.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fettle_client.protocol import ADAPTERS, JOBS, PODS, ApiError, Manifest, UnavailableError
+from fettle_client.protocol import ADAPTERS, JOBS, ApiError, Manifest, UnavailableError
 from fettle_operator.adapters.controller import Look
 from tests.support.adapter_world import NAMESPACE, AdapterWorld, FakeEngine, adapter, report, served
 from tests.support.fake_kubelet import DIGEST, OTHER_DIGEST
@@ -96,7 +96,11 @@ class RandomLife:
         """Pods that read files end."""
         for job in self.world.client.items(JOBS):
             item = self.world.client.item(ADAPTERS, job["metadata"]["labels"]["fettle.dev/adapter"], NAMESPACE)
-            if (job.get("status") or {}).get("conditions") or item is None or _owner(job) != _uid(item):
+            if (
+                (job.get("status") or {}).get("conditions")
+                or item is None
+                or job["metadata"]["ownerReferences"][0]["uid"] != _uid(item)
+            ):
                 continue
             name, fate = item["metadata"]["name"], 0.0 if is_good else self.draw.random()
             if fate < 0.7:
@@ -108,9 +112,7 @@ class RandomLife:
 
     async def an_engine_changes(self) -> None:
         name = self.draw.choice(("engine-0", "engine-1"))
-        match self.draw.choice(
-            ("is ready", "is ready", "is not ready", "dies", "forgets", "is silent", "is full", "fails")
-        ):
+        match self.draw.choice(_CHANGES):
             case "is ready":
                 self.world.start_engine(name)
             case "is not ready":
@@ -131,13 +133,7 @@ class RandomLife:
             engine.failing ^= {self.draw.choice(("a", "b", "shared"))}
 
     async def collects_orphans(self) -> None:
-        """The garbage collector."""
-        client = self.world.client
-        owners = {_uid(item) for kind in (ADAPTERS, JOBS) for item in client.items(kind)}
-        for kind in (JOBS, PODS):
-            for item in client.items(kind):
-                if _owner(item) not in (None, *owners):
-                    await client.delete(kind, item["metadata"]["name"], NAMESPACE)
+        self.world.client.collect_orphans()
 
     # The operator.
 
@@ -164,11 +160,6 @@ class RandomLife:
 
 def _uid(item: Manifest) -> str:
     return str(item["metadata"]["uid"])
-
-
-def _owner(item: Manifest) -> str | None:
-    owners = item["metadata"].get("ownerReferences")
-    return str(owners[0]["uid"]) if owners else None
 
 
 def _digest(item: Manifest) -> str:
